@@ -1,0 +1,95 @@
+"""What the services ask of the models."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Role(StrEnum):
+    """What a text is embedded as; models with prefixes treat the two differently."""
+
+    QUERY = "query"
+    PASSAGE = "passage"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderInfo:
+    """What the model repository says of the embedder in use."""
+
+    name: str  # of the weights, for example "e5-small"
+    version: str
+    dims: int
+    max_tokens: int
+    languages: frozenset[str]  # ISO 639-1
+    query_prefix: str
+    passage_prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageModelInfo:
+    """What the model repository says of the language model in use."""
+
+    name: str
+    version: str
+    context_length: int  # tokens, prompt and answer together
+    chat_template: str  # Jinja, as in tokenizer_config.json
+    languages: frozenset[str]
+    bytes_per_token: float  # of UTF-8, a low estimate: for budgets, not for bills
+
+
+class Embedder(Protocol):
+    """Texts to unit vectors. Safe to call concurrently."""
+
+    @property
+    def info(self) -> EmbedderInfo: ...
+
+    async def embed(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+        """Vectors of shape (len(texts), dims), in order. Raises Unavailable, DeadlineExceeded, InvalidArgument."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A turn of a prompt."""
+
+    role: str  # "system", "user" or "assistant"
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How text is drawn."""
+
+    max_tokens: int = 256
+    temperature: float = 0.0  # 0 takes the likeliest token each time
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a generation. The last one has `finish_reason` and the token counts, and may have no text."""
+
+    text: str
+    finish_reason: str | None = None  # "stop" or "length"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class LanguageModel(Protocol):
+    """Messages to text. Safe to call concurrently."""
+
+    @property
+    def info(self) -> LanguageModelInfo: ...
+
+    def generate(self, messages: Sequence[Message], sampling: Sampling) -> AsyncIterator[Piece]:
+        """Streams the text as it is written. Closing the iterator stops the generation in the server.
+
+        Raises Unavailable, DeadlineExceeded, InvalidArgument (prompt too long), ResourceExhausted.
+        """
+        ...

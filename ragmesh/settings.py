@@ -1,0 +1,171 @@
+"""Every setting of ragmesh, typed, in one place.
+
+    >>> Settings().grpc_message_max_bytes
+    4194304
+
+The environment is read here and nowhere else: `RAGMESH_MILVUS_URI=http://milvus:19530` sets `milvus_uri`. A file
+named by `RAGMESH_ENV_FILE` (default `.env`) may hold the same lines; the environment wins.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "RAGMESH_"
+HIDDEN = "********"
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class Settings(BaseSettings):
+    """What a process of ragmesh can be told from outside. Sizes are bytes, times are seconds."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    profile: Literal["embedded", "mesh"] = Field("embedded", description="one machine, or many")
+    data_dir: Path = Field(
+        Path("~/.local/share/ragmesh"),
+        description="where the embedded parts keep everything",
+    )
+    zone: str = Field("", description="zone of this instance, shown in the mesh")
+
+    host: str = Field("127.0.0.1", description="address that the edge listens on")
+    port: int = Field(8080, ge=0, le=65535, description="port of the edge; 0 takes a free one")
+    listen: str = Field("127.0.0.1:0", description="host:port of this process's gRPC server")
+
+    triton_url: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC endpoint")
+    triton_metrics_url: str = Field("http://127.0.0.1:8002/metrics", description="Triton's Prometheus page")
+    milvus_uri: str = Field("http://127.0.0.1:19530", description="Milvus, or Milvus Lite's server")
+    milvus_token: SecretStr = Field(SecretStr(""), description="user:password or API key of Milvus")
+    database_url: SecretStr = Field(
+        SecretStr(""), description="SQLAlchemy URL; empty for SQLite in the data folder"
+    )
+    events_url: str = Field("outbox:", description="how queued documents reach workers")
+    discovery_url: str = Field(
+        "static:document=127.0.0.1:7001,worker=127.0.0.1:7002,query=127.0.0.1:7003,"
+        "admin=127.0.0.1:7004,gateway=127.0.0.1:7005",
+        description="how services find each other",
+    )
+    cache_url: str = Field("memory:", description="where answers and query embeddings are cached")
+    blobs_url: str = Field("", description="where originals are kept; empty for files in the data folder")
+
+    embedder: Literal["multilingual", "english"] = Field(
+        "multilingual", description="which embedding model the embedded Triton serves"
+    )
+    models_dir: Path | None = Field(
+        None, description="Triton's model repository; unset for one built in the data folder"
+    )
+    llm_threads: int = Field(1, ge=1, description="CPU threads of the embedded language model")
+    llm_slots: int = Field(4, ge=1, description="answers that the embedded model writes at once")
+    embed_threads: int = Field(2, ge=1, description="CPU threads of the embedded embedding model")
+
+    upload_max_bytes: int = Field(256 * MIB, gt=0, description="largest document")
+    parse_processes: int = Field(2, ge=1, description="documents that are parsed at once")
+    parse_timeout_s: float = Field(120.0, gt=0, description="longest parse of one document")
+    parse_memory_bytes: int = Field(2048 * MIB, gt=0, description="most memory for one parse")
+    text_max_chars: int = Field(20_000_000, gt=0, description="most text out of one document")
+    chunk_tokens: int = Field(256, ge=32, le=480, description="longest chunk, in embedder tokens")
+    chunk_overlap_tokens: int = Field(32, ge=0, description="tokens that neighbours share")
+    ingest_concurrency: int = Field(4, ge=1, description="documents that one worker holds at once")
+    embed_batch: int = Field(16, ge=1, le=64, description="chunks in one embedding request")
+    lease_s: float = Field(15.0, gt=0, description="how long a worker holds a document unrenewed")
+    poll_s: float = Field(0.2, gt=0, description="how often the outbox is looked at when idle")
+    max_attempts: int = Field(8, ge=1, description="tries before a document is given up")
+    retry_first_delay_s: float = Field(0.5, gt=0, description="delay before the second try")
+    retry_max_delay_s: float = Field(30.0, gt=0, description="longest delay between tries")
+
+    search_timeout_s: float = Field(10.0, gt=0, description="deadline of a search")
+    answer_timeout_s: float = Field(180.0, gt=0, description="deadline of a whole answer")
+    call_timeout_s: float = Field(10.0, gt=0, description="deadline of every other call")
+    cache_ttl_s: float = Field(600.0, gt=0, description="how long cached values live")
+    cache_max_bytes: int = Field(64 * MIB, gt=0, description="bound of the memory cache")
+    in_flight_max: int = Field(256, ge=1, description="calls one server handles at once")
+    answers_max: int = Field(32, ge=1, description="answers one query service works on at once")
+    drain_s: float = Field(10.0, ge=0, description="how long a stopping server finishes its calls")
+    grpc_message_max_bytes: int = Field(4 * MIB, gt=0, description="largest gRPC message")
+
+    tls_cert_file: Path | None = Field(None, description="certificate of gRPC servers and clients")
+    tls_key_file: Path | None = Field(None, description="its private key")
+    tls_ca_file: Path | None = Field(None, description="authority that peers must be signed by")
+
+    log_level: str = Field(default_factory=lambda: os.environ.get("LOG_LEVEL", "INFO").upper())
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: readable on a terminal, JSON elsewhere"
+    )
+    otlp_endpoint: str = Field(
+        default_factory=lambda: os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
+        description="where traces are sent; empty for nowhere",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.chunk_overlap_tokens * 2 > self.chunk_tokens:
+            raise ValueError("chunk_overlap_tokens must be at most half of chunk_tokens")
+        if bool(self.tls_cert_file) != bool(self.tls_key_file):
+            raise ValueError("tls_cert_file and tls_key_file go together")
+        return self
+
+    @property
+    def home(self) -> Path:
+        """The data folder, absolute."""
+        return self.data_dir.expanduser().absolute()
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL in effect."""
+        return self.database_url.get_secret_value() or f"sqlite+aiosqlite:///{self.home}/ragmesh.db"
+
+    @property
+    def blobs(self) -> str:
+        """The blob store's URL in effect."""
+        return self.blobs_url or f"file://{self.home}/blobs"
+
+    @property
+    def models(self) -> Path:
+        """Triton's model repository in effect."""
+        return self.models_dir or self.home / "models" / self.embedder
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One setting as an operator sees it."""
+
+    key: str  # RAGMESH_...
+    value: str  # HIDDEN for a secret that is set
+    source: str  # "default", "environment" or "file"
+    description: str
+
+
+def load() -> Settings:
+    """Reads the environment and the env file. Raises pydantic.ValidationError on a bad value."""
+    return Settings(_env_file=os.environ.get("RAGMESH_ENV_FILE", ".env"))  # pyright: ignore[reportCallIssue]
+
+
+def origins(settings: Settings) -> list[Origin]:
+    """Every setting with its effective value and where it came from, by key."""
+    set_somewhere = settings.model_fields_set
+    environment = {key.upper() for key in os.environ}
+    return [
+        Origin(
+            key=(key := PREFIX + name.upper()),
+            value=_shown(getattr(settings, name)),
+            source="default"
+            if name not in set_somewhere
+            else "environment"
+            if key in environment
+            else "file",
+            description=field.description or "",
+        )
+        for name, field in sorted(Settings.model_fields.items())
+    ]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return HIDDEN if value.get_secret_value() else ""
+    return "" if value is None else str(value)

@@ -1,0 +1,1 @@
+"""The vector store: a port, and Milvus behind it."""

@@ -1,0 +1,73 @@
+"""What ingestion and search ask of a vector store."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragmesh.chunk import Chunk
+from ragmesh.filter import Filter
+
+Vectors = NDArray[np.float32]
+
+
+class Side(StrEnum):
+    """Which index of a chunk is searched."""
+
+    DENSE = "dense"
+    SPARSE = "sparse"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a search looks. Equal scopes may share a call."""
+
+    collection_id: str
+    filter: Filter = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk that was found; a higher score is better, comparable within one side and call."""
+
+    chunk: Chunk
+    score: float
+
+
+class ChunkWriter(Protocol):
+    """The half that ingestion needs. Every method is idempotent and visible to searches when it returns."""
+
+    async def upsert(self, chunks: Sequence[Chunk], vectors: Vectors) -> None:
+        """Writes chunks with their vectors, shape (len(chunks), dims)."""
+        ...
+
+    async def count(self, collection_id: str, document_id: str, generation: int) -> int:
+        """How many chunks of a generation a search can see."""
+        ...
+
+    async def delete_document(
+        self, collection_id: str, document_id: str, *, below_generation: int | None = None
+    ) -> None:
+        """Deletes a document's chunks: all, or those of generations older than `below_generation`."""
+        ...
+
+    async def delete_collection(self, collection_id: str) -> None:
+        """Deletes every chunk of a collection."""
+        ...
+
+
+class ChunkSearcher(Protocol):
+    """The half that questions need. Raises Unavailable, DeadlineExceeded."""
+
+    async def search_dense(self, scope: Scope, vectors: Vectors, limit: int) -> Sequence[Sequence[Hit]]:
+        """The `limit` nearest chunks of each vector, shape (n, dims); one list for each, best first."""
+        ...
+
+    async def search_sparse(
+        self, scope: Scope, queries: Sequence[str], limit: int
+    ) -> Sequence[Sequence[Hit]]:
+        """The `limit` best chunks of each query by BM25; one list for each, best first."""
+        ...
