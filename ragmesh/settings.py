@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "RAGMESH_"
@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address that the edge listens on")
     port: int = Field(8080, ge=0, le=65535, description="port of the edge; 0 takes a free one")
     listen: str = Field("127.0.0.1:0", description="host:port of this process's gRPC server")
+
+    metrics_listen: str = Field("", description="host:port of this process's metrics; empty for none")
 
     triton_url: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC endpoint")
     triton_metrics_url: str = Field("http://127.0.0.1:8002/metrics", description="Triton's Prometheus page")
@@ -154,11 +156,7 @@ def origins(settings: Settings) -> list[Origin]:
         Origin(
             key=(key := PREFIX + name.upper()),
             value=_shown(getattr(settings, name)),
-            source="default"
-            if name not in set_somewhere
-            else "environment"
-            if key in environment
-            else "file",
+            source="default" if name not in set_somewhere else "environment" if key in environment else "file",
             description=field.description or "",
         )
         for name, field in sorted(Settings.model_fields.items())
@@ -169,3 +167,11 @@ def _shown(value: object) -> str:
     if isinstance(value, SecretStr):
         return HIDDEN if value.get_secret_value() else ""
     return "" if value is None else str(value)
+
+
+def explain(error: ValidationError) -> str:
+    """What is wrong with the settings, a line each, by the names that people set."""
+    return "\n".join(
+        f"  {PREFIX}{'_'.join(map(str, problem['loc'])).upper() or '*'}: {problem['msg']}"
+        for problem in error.errors(include_url=False)
+    )

@@ -1,0 +1,152 @@
+"""A server of the mesh: starts, tells its health, and drains when it is asked to stop.
+
+async def main(settings: Settings) -> None:
+    async with serving("query", [QueryServicer(...)], settings) as running:
+        await running.stopped()
+
+if __name__ == "__main__":
+    run("query", main)
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import grpc
+import structlog
+import uvloop
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio  # pyright: ignore[reportAttributeAccessIssue] no stubs
+from pydantic import ValidationError
+
+from ragmesh import settings as configuration
+from ragmesh.rpc import reflection
+from ragmesh.rpc.channels import read
+from ragmesh.rpc.instance import Identity, InstanceServicer
+from ragmesh.rpc.interceptor import CallInterceptor
+from ragmesh.settings import Settings
+from ragmesh.telemetry import logs, metrics, traces
+
+log = structlog.get_logger()
+
+PACKAGE = "ragmesh.v1"
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Servicer(Protocol):
+    """What buf generates for a service."""
+
+    def add_to_server(self, server: grpc.aio.Server) -> None: ...
+
+
+class Running:
+    """A server that runs."""
+
+    def __init__(self, identity: Identity, health_of: health_aio.HealthServicer) -> None:
+        self._identity = identity
+        self._health = health_of
+        self._stop = asyncio.Event()
+
+    @property
+    def address(self) -> str:
+        """host:port that it listens on."""
+        return self._identity.address
+
+    async def stopped(self) -> None:
+        """Returns once the process was asked to end."""
+        await self._stop.wait()
+
+    def stop(self) -> None:
+        """Asks it to end."""
+        self._stop.set()
+
+    async def set_serving(self, serving: bool) -> None:  # noqa: FBT001 reads as a sentence
+        """Tells health checks whether this process can do its work now."""
+        self._identity.serving = serving
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", self._identity.service):
+            await self._health.set(name, status)
+
+
+def run(service: str, main: Callable[[Settings], Awaitable[None]]) -> None:
+    """Runs a process of the mesh to its end: settings, logs, traces, metrics, event loop."""
+    try:
+        settings = configuration.load()
+    except ValidationError as error:
+        sys.exit(f"bad settings:\n{configuration.explain(error)}")
+    logs.configure(settings)
+    logs.name_process(service)
+    traces.configure(settings, service)
+    metrics.serve(settings)
+
+    async def awaited() -> None:
+        await main(settings)
+
+    try:
+        uvloop.run(awaited())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+@asynccontextmanager
+async def serving(service: str, servicers: Sequence[Servicer], settings: Settings) -> AsyncIterator[Running]:
+    """Serves gRPC on `settings.listen` inside the block. Leaving it drains: new calls are refused."""
+    identity = Identity(service)
+    server = grpc.aio.server(
+        interceptors=[CallInterceptor(identity.load, settings.in_flight_max)], options=_options(settings)
+    )
+    health_of = health_aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_of, server)
+    for servicer in (*servicers, InstanceServicer(identity)):
+        servicer.add_to_server(server)
+    reflection.enable(server, [f"{PACKAGE}.{_name(servicer)}" for servicer in servicers])
+
+    identity.address = _bind(server, settings)
+    running = Running(identity, health_of)
+    await server.start()
+    await running.set_serving(True)
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, running.stop)
+    log.info("server.started", address=identity.address)
+    try:
+        yield running
+    finally:
+        await running.set_serving(False)
+        await server.stop(settings.drain_s)
+        log.info("server.stopped", requests=identity.load.requests)
+
+
+def _name(servicer: Servicer) -> str:
+    """The proto service that a servicer serves: its generated class is called XxxServiceServicer."""
+    generated = next(kind for kind in type(servicer).__mro__ if kind.__module__.startswith(PACKAGE))
+    return generated.__name__.removesuffix("Servicer")
+
+
+def _bind(server: grpc.aio.Server, settings: Settings) -> str:
+    if settings.tls_cert_file and settings.tls_key_file:
+        credentials = grpc.ssl_server_credentials(
+            [(settings.tls_key_file.read_bytes(), settings.tls_cert_file.read_bytes())],
+            read(settings.tls_ca_file),
+            require_client_auth=settings.tls_ca_file is not None,
+        )
+        port = server.add_secure_port(settings.listen, credentials)
+    else:
+        port = server.add_insecure_port(settings.listen)
+    host = settings.listen.rpartition(":")[0]
+    return f"{host}:{port}"
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_send_message_length", settings.grpc_message_max_bytes),
+        ("grpc.max_receive_message_length", settings.grpc_message_max_bytes),
+        ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a second server
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # or clients' keepalive is "too_many_pings"
+        ("grpc.http2.max_ping_strikes", 0),
+    ]

@@ -1,0 +1,68 @@
+"""Logs: one event a line, JSON in production and readable on a terminal.
+
+    log = structlog.get_logger()
+    log.info("document.indexed", document_id=id, chunks=12)
+
+Every line carries the service, and inside a call its request id, tenant and trace id. Events are named, not told in
+sentences; document text and secrets never go into a log.
+"""
+
+import logging
+import sys
+
+import structlog
+from opentelemetry import trace
+from structlog.typing import EventDict, WrappedLogger
+
+from ragmesh.settings import Settings
+
+_process: dict[str, str] = {}
+
+
+def configure(settings: Settings) -> None:
+    """Sets up structlog, and the standard library's logging through it, on standard error."""
+    readable = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _name_process,
+        _name_trace,
+    ]
+    last: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer()]
+        if readable
+        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
+    for chatty in ("aiosqlite", "alembic", "asyncio", "pymilvus"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def name_process(service: str) -> None:
+    """Puts the service's name on every further line."""
+    _process["service"] = service
+
+
+def _name_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return {**event, **_process}
+
+
+def _name_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        event["trace_id"] = trace.format_trace_id(span.trace_id)
+    return event
