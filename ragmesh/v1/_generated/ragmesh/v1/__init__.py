@@ -577,7 +577,7 @@ class Backend(betterproto2.Message):
 
     role: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    "triton", "milvus", "database", "blobs", "cache", "events".
+    "triton" or "milvus".
     """
 
     uri: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
@@ -2383,7 +2383,7 @@ class AdminServiceStub:
             request_serializer=WatchMeshRequest.SerializeToString,
             response_deserializer=Mesh.parse,
         )
-        """The same, sent again whenever it changes."""
+        """The same, sent again whenever it changes, at most once a second."""
         self.get_stats: grpc.aio.UnaryUnaryMultiCallable[GetStatsRequest, Stats] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.AdminService/GetStats",
             request_serializer=GetStatsRequest.SerializeToString,
@@ -2477,7 +2477,7 @@ class AdminServiceServicer:
         raise NotImplementedError
 
     def watch_mesh(self, request: "WatchMeshRequest", context: grpc.aio.ServicerContext) -> "AsyncIterator[Mesh]":
-        """The same, sent again whenever it changes."""
+        """The same, sent again whenever it changes, at most once a second."""
         raise NotImplementedError
 
     async def get_stats(self, request: "GetStatsRequest", context: grpc.aio.ServicerContext) -> "Stats":

@@ -1,0 +1,1 @@
+"""The admin service: health, statistics, configuration and models of the mesh."""

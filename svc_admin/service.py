@@ -1,0 +1,106 @@
+"""AdminService on the wire."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import grpc
+
+from ragmesh.errors import Unimplemented
+from ragmesh.rpc.context import outgoing
+from ragmesh.rpc.errors import translated
+from ragmesh.settings import Settings, origins
+from ragmesh.v1 import (
+    AdminServiceServicer,
+    Backend,
+    Config,
+    DocumentServiceStub,
+    GetConfigRequest,
+    GetIngestStatsRequest,
+    GetMeshRequest,
+    GetStatsRequest,
+    ListModelsRequest,
+    ListModelsResponse,
+    Mesh,
+    Model,
+    Setting,
+    Stats,
+    WatchMeshRequest,
+)
+from svc_admin.instances import Instances, load_by_service
+
+WATCH_EVERY_S = 1.0
+
+
+def _later(what: str) -> Any:
+    """A method that a later version brings."""
+
+    def refuse(*_: object) -> Any:
+        raise Unimplemented(f"this version of ragmesh can't {what} yet")
+
+    return refuse
+
+
+class AdminServicer(AdminServiceServicer):
+    """Composes what the instances, the backing servers and the settings tell."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        instances: Instances,
+        documents: DocumentServiceStub,
+        backends: Callable[[], Awaitable[Sequence[Backend]]],
+        models: Callable[[], Awaitable[Sequence[Model]]],
+    ) -> None:
+        self._settings = settings
+        self._instances = instances
+        self._documents = documents
+        self._backends = backends
+        self._models = models
+
+    async def get_mesh(self, request: GetMeshRequest, context: grpc.aio.ServicerContext) -> Mesh:
+        instances, backends = await asyncio.gather(self._instances.observe(), self._backends())
+        return Mesh(instances=instances, backends=list(backends))
+
+    async def watch_mesh(self, request: WatchMeshRequest, context: grpc.aio.ServicerContext) -> AsyncIterator[Mesh]:
+        shown = None
+        while True:
+            mesh = await self.get_mesh(GetMeshRequest(), context)
+            if mesh != shown:
+                yield mesh
+                shown = mesh
+            await asyncio.sleep(WATCH_EVERY_S)
+
+    async def get_stats(self, request: GetStatsRequest, context: grpc.aio.ServicerContext) -> Stats:
+        with translated():
+            ingest, instances = await asyncio.gather(
+                self._documents.get_ingest_stats(
+                    GetIngestStatsRequest(), **outgoing(self._settings.call_timeout_s)
+                ),
+                self._instances.observe(),
+            )
+        return Stats(ingest=ingest, services=load_by_service(instances))
+
+    async def get_config(self, request: GetConfigRequest, context: grpc.aio.ServicerContext) -> Config:
+        return Config(
+            settings=[
+                Setting(key=origin.key, value=origin.value, source=origin.source)
+                for origin in origins(self._settings)
+            ]
+        )
+
+    async def list_models(
+        self, request: ListModelsRequest, context: grpc.aio.ServicerContext
+    ) -> ListModelsResponse:
+        return ListModelsResponse(models=list(await self._models()))
+
+    set_config = _later("change settings while it runs")
+    watch_config = _later("watch settings")
+    load_model = _later("load models while it runs")
+    unload_model = _later("unload models while it runs")
+    promote_model = _later("promote model versions")
+    start_reindex = _later("re-embed documents with another model")
+    get_reindex = _later("re-embed documents with another model")
+    list_dead_letters = _later("list dead letters: failed documents are listed with their state FAILED")
+    replay_dead_letters = _later("replay dead letters: reprocess the failed documents")
