@@ -10,9 +10,10 @@ named by `RAGMESH_ENV_FILE` (default `.env`) may hold the same lines; the enviro
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "RAGMESH_"
@@ -25,7 +26,7 @@ MIB = 1024 * KIB
 class Settings(BaseSettings):
     """What a process of ragmesh can be told from outside. Sizes are bytes, times are seconds."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, populate_by_name=True)
 
     profile: Literal["embedded", "mesh"] = Field("embedded", description="one machine, or many")
     data_dir: Path = Field(
@@ -95,13 +96,18 @@ class Settings(BaseSettings):
     tls_key_file: Path | None = Field(None, description="its private key")
     tls_ca_file: Path | None = Field(None, description="authority that peers must be signed by")
 
-    log_level: str = Field(default_factory=lambda: os.environ.get("LOG_LEVEL", "INFO").upper())
+    log_level: Annotated[str, AfterValidator(str.upper)] = Field(
+        "INFO",
+        validation_alias=AliasChoices("RAGMESH_LOG_LEVEL", "LOG_LEVEL"),
+        description="least level that is logged; LOG_LEVEL is honoured too",
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto: readable on a terminal, JSON elsewhere"
     )
     otlp_endpoint: str = Field(
-        default_factory=lambda: os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
-        description="where traces are sent; empty for nowhere",
+        "",
+        validation_alias=AliasChoices("RAGMESH_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        description="where traces are sent, empty for nowhere; OTEL_EXPORTER_OTLP_ENDPOINT is honoured too",
     )
 
     @model_validator(mode="after")
@@ -150,17 +156,23 @@ def load() -> Settings:
 
 def origins(settings: Settings) -> list[Origin]:
     """Every setting with its effective value and where it came from, by key."""
-    set_somewhere = settings.model_fields_set
-    environment = {key.upper() for key in os.environ}
     return [
         Origin(
-            key=(key := PREFIX + name.upper()),
+            key=PREFIX + name.upper(),
             value=_shown(getattr(settings, name)),
-            source="default" if name not in set_somewhere else "environment" if key in environment else "file",
+            source=_source(settings, name, field),
             description=field.description or "",
         )
         for name, field in sorted(Settings.model_fields.items())
     ]
+
+
+def _source(settings: Settings, name: str, field: FieldInfo) -> str:
+    if name not in settings.model_fields_set:
+        return "default"
+    alias = field.validation_alias
+    keys = alias.choices if isinstance(alias, AliasChoices) else [PREFIX + name.upper()]
+    return "environment" if any(str(key) in os.environ for key in keys) else "file"
 
 
 def _shown(value: object) -> str:
