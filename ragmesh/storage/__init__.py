@@ -1,0 +1,1 @@
+"""Where things are kept: a port for each kind of store, and its adapters."""
