@@ -1,0 +1,1 @@
+"""The query service: search, answers with citations, suggested questions, vectors."""
