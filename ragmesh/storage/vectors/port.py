@@ -66,8 +66,6 @@ class ChunkSearcher(Protocol):
         """The `limit` nearest chunks of each vector, shape (n, dims); one list for each, best first."""
         ...
 
-    async def search_sparse(
-        self, scope: Scope, queries: Sequence[str], limit: int
-    ) -> Sequence[Sequence[Hit]]:
+    async def search_sparse(self, scope: Scope, queries: Sequence[str], limit: int) -> Sequence[Sequence[Hit]]:
         """The `limit` best chunks of each query by BM25; one list for each, best first."""
         ...

@@ -1,0 +1,208 @@
+"""Chunks in Milvus: a cluster, a standalone server or Milvus Lite's server, all by the same calls.
+
+async with MilvusVectors("http://127.0.0.1:19530", "", embedder.info) as vectors:
+    await vectors.upsert(chunks, await embedder.embed(texts, Role.PASSAGE))
+    (hits,) = await vectors.search_sparse(Scope(collection_id), ["winter tyres"], limit=8)
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+import structlog
+from pymilvus import AsyncMilvusClient, MilvusClient, MilvusException
+
+from ragmesh.chunk import Chunk
+from ragmesh.errors import DeadlineExceeded, FailedPrecondition, Internal, MeshError, Unavailable
+from ragmesh.inference.port import EmbedderInfo
+from ragmesh.storage.vectors.expression import expression, quoted
+from ragmesh.storage.vectors.port import Hit, Scope, Side, Vectors
+from ragmesh.storage.vectors.schema import (
+    READ_FIELDS,
+    chunk_of,
+    collection_name,
+    indexes,
+    row_of,
+    schema,
+)
+
+ALIAS = "chunks"
+STARTUP_S = 120.0
+STARTUP_PAUSE_S = 0.25
+CHANNEL_OPTIONS = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1_000}
+
+# Milvus' own error codes
+COLLECTION_NOT_FOUND = 100
+COLLECTION_NOT_LOADED = 101
+ILLEGAL_ARGUMENT = frozenset({6, 1100})
+
+Result = TypeVar("Result")
+
+log = structlog.get_logger()
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs what it raises, each with a traceback
+
+
+class MilvusVectors:
+    """Implements ChunkWriter and ChunkSearcher. Entering waits for the server and sets the collection up."""
+
+    def __init__(
+        self,
+        uri: str,
+        token: str,
+        embedder: EmbedderInfo,
+        *,
+        timeout_s: float = 10.0,
+        startup_s: float = STARTUP_S,
+    ) -> None:
+        self._uri = uri
+        self._token = token
+        self._embedder = embedder
+        self._timeout_s = timeout_s
+        self._startup_s = startup_s
+        self._setting_up = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        await self._wait_until_set_up()
+        self._client: Any = AsyncMilvusClient(self._uri, token=self._token, grpc_options=CHANNEL_OPTIONS)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.close()
+
+    async def upsert(self, chunks: Sequence[Chunk], vectors: Vectors) -> None:
+        """Writes chunks with their vectors, shape (len(chunks), dims)."""
+        rows = [row_of(chunk, vector) for chunk, vector in zip(chunks, vectors, strict=True)]
+        if rows:
+            await self._call(lambda: self._client.upsert(ALIAS, rows, retry_times=0))
+
+    async def count(self, collection_id: str, document_id: str, generation: int) -> int:
+        """How many chunks of a generation a search can see."""
+        where = f"{_document(collection_id, document_id)} and generation == {generation}"
+        found = await self._call(
+            lambda: self._client.query(
+                ALIAS, where, output_fields=["count(*)"], consistency_level="Strong", retry_times=0
+            )
+        )
+        return int(found[0]["count(*)"])
+
+    async def delete_document(
+        self, collection_id: str, document_id: str, *, below_generation: int | None = None
+    ) -> None:
+        """Deletes a document's chunks: all, or those of generations older than `below_generation`."""
+        where = _document(collection_id, document_id)
+        if below_generation is not None:
+            where += f" and generation < {below_generation}"
+        await self._delete(where)
+
+    async def delete_collection(self, collection_id: str) -> None:
+        """Deletes every chunk of a collection."""
+        await self._delete(expression(Scope(collection_id)))
+
+    async def search_dense(self, scope: Scope, vectors: Vectors, limit: int) -> Sequence[Sequence[Hit]]:
+        """The `limit` nearest chunks of each vector by cosine; one list for each, best first."""
+        return await self._search(Side.DENSE, scope, list(vectors), limit)
+
+    async def search_sparse(self, scope: Scope, queries: Sequence[str], limit: int) -> Sequence[Sequence[Hit]]:
+        """The `limit` best chunks of each query by BM25; one list for each, best first."""
+        return await self._search(Side.SPARSE, scope, list(queries), limit)
+
+    async def _search(self, side: Side, scope: Scope, data: list[Any], limit: int) -> Sequence[Sequence[Hit]]:
+        where = expression(scope)
+        found = await self._call(
+            lambda: self._client.search(
+                ALIAS,
+                data,
+                where,
+                limit,
+                output_fields=READ_FIELDS,
+                anns_field=side.value,
+                retry_times=0,
+            )
+        )
+        return [[_hit(side, hit) for hit in hits] for hits in found]
+
+    async def _delete(self, where: str) -> None:
+        await self._call(
+            lambda: self._client.delete(ALIAS, filter=where, consistency_level="Strong", retry_times=0)
+        )
+
+    async def _call(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """Makes a call in the given time. A server that restarted may have to be told to load the collection."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                try:
+                    return await call()
+                except MilvusException as error:
+                    if error.code not in (COLLECTION_NOT_FOUND, COLLECTION_NOT_LOADED):
+                        raise
+                async with self._setting_up:
+                    await asyncio.to_thread(self._set_up)
+                return await call()
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"Milvus did not answer within {self._timeout_s:g} s") from error
+        except (MilvusException, grpc.RpcError) as error:
+            raise _translated(error) from error
+
+    async def _wait_until_set_up(self) -> None:
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._startup_s
+        while True:
+            try:
+                return await asyncio.to_thread(self._set_up)
+            except (MilvusException, grpc.RpcError) as error:
+                if loop.time() > give_up_at:
+                    raise _translated(error) from error
+                log.info("milvus.waiting", uri=self._uri, reason=str(error))
+            await asyncio.sleep(STARTUP_PAUSE_S)
+
+    def _set_up(self) -> None:
+        """Makes what is missing; several processes may do so at once, and the loser of a race tries again.
+
+        With the synchronous client: to create an index, the asynchronous one asks for a time stamp, which Milvus
+        Lite does not give.
+        """
+        client: Any = MilvusClient(self._uri, token=self._token, timeout=self._timeout_s)
+        try:
+            name = collection_name(self._embedder)
+            if not client.has_collection(name):
+                client.create_collection(name, schema=schema(self._embedder.dims))
+            if len(client.list_indexes(name)) < len(indexes()):
+                client.create_index(name, indexes())
+            client.load_collection(name)
+            self._check_alias(client, name)
+        finally:
+            client.close()
+
+    def _check_alias(self, client: Any, name: str) -> None:
+        """Points the alias at the collection if it is new. Moving it is for a re-embedding, when it is complete."""
+        try:
+            present = str(client.describe_alias(ALIAS)["collection_name"])
+        except MilvusException:
+            client.create_alias(name, ALIAS)
+            return
+        if present != name:
+            raise FailedPrecondition(
+                f"the documents were indexed as {present}, but the embedding model in use writes {name}: "
+                "start with the model that indexed them, or with another data folder"
+            )
+
+
+def _document(collection_id: str, document_id: str) -> str:
+    return f"{expression(Scope(collection_id))} and document_id == {quoted(document_id)}"
+
+
+def _hit(side: Side, found: Any) -> Hit:
+    """BM25 has no negative scores, but Milvus Lite negates them, where Milvus does not."""
+    distance = float(found["distance"])
+    return Hit(chunk_of(found["entity"]), abs(distance) if side is Side.SPARSE else distance)
+
+
+def _translated(error: MilvusException | grpc.RpcError) -> MeshError:
+    if isinstance(error, MilvusException) and error.code in ILLEGAL_ARGUMENT:
+        return Internal(f"Milvus refused a call: {error.message}")
+    return Unavailable(f"Milvus cannot be used at present: {error}", retry_after_s=1.0)

@@ -1,0 +1,126 @@
+"""The Milvus collection that holds chunks: its fields, its indexes, and how a chunk becomes a row and back."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pymilvus import CollectionSchema, DataType, Function, FunctionType, MilvusClient
+from pymilvus.milvus_client.index import IndexParams
+
+from ragmesh.chunk import Chunk
+from ragmesh.errors import InvalidArgument
+from ragmesh.inference.port import EmbedderInfo
+
+VARCHAR_MAX_BYTES = 65_535
+JSON_MAX_BYTES = 65_536
+
+READ_FIELDS = [
+    "collection_id",
+    "document_id",
+    "generation",
+    "ordinal",
+    "document_name",
+    "content_type",
+    "page",
+    "start",
+    "end",
+    "text",
+    "headings",
+    "metadata",
+]
+
+# Jieba cuts Chinese into words and leaves the words of other scripts whole. "exact" counts each character once: on
+# XQuAD it is better than "search", which also counts the parts of compounds.
+ANALYZER = {"tokenizer": {"type": "jieba", "mode": "exact"}}
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]+")
+
+Row = Mapping[str, Any]  # as pymilvus takes and gives it
+
+
+def collection_name(embedder: EmbedderInfo) -> str:
+    """One Milvus collection for each version of an embedding model."""
+    return _NOT_IN_NAMES.sub("_", f"chunks_{embedder.name}_{embedder.version}")
+
+
+def schema(dims: int) -> CollectionSchema:
+    """Fields of a chunk, its vector, and the words that BM25 counts."""
+    fields = MilvusClient.create_schema(enable_dynamic_field=False)
+    fields.add_field("chunk_id", DataType.VARCHAR, is_primary=True, max_length=128)
+    fields.add_field("collection_id", DataType.VARCHAR, is_partition_key=True, max_length=64)
+    fields.add_field("document_id", DataType.VARCHAR, max_length=64)
+    fields.add_field("document_name", DataType.VARCHAR, max_length=4 * 255)
+    fields.add_field("content_type", DataType.VARCHAR, max_length=255)
+    for number in ("generation", "ordinal", "page", "start", "end"):
+        fields.add_field(number, DataType.INT64)
+    fields.add_field("text", DataType.VARCHAR, max_length=VARCHAR_MAX_BYTES)
+    fields.add_field("headings", DataType.JSON)
+    fields.add_field("metadata", DataType.JSON)
+    fields.add_field(
+        "titled",
+        DataType.VARCHAR,
+        max_length=VARCHAR_MAX_BYTES,
+        enable_analyzer=True,
+        analyzer_params=ANALYZER,
+    )
+    fields.add_field("dense", DataType.FLOAT_VECTOR, dim=dims)
+    fields.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
+    fields.add_function(Function("words", FunctionType.BM25, ["titled"], ["sparse"]))
+    return fields
+
+
+def indexes() -> IndexParams:
+    """How both vectors are searched."""
+    params = MilvusClient.prepare_index_params()
+    params.add_index("dense", index_type="AUTOINDEX", metric_type="COSINE")
+    params.add_index(
+        "sparse",
+        index_type="SPARSE_INVERTED_INDEX",
+        metric_type="BM25",
+        params={"bm25_k1": 1.2, "bm25_b": 0.75},
+    )
+    return params
+
+
+def row_of(chunk: Chunk, vector: NDArray[np.float32]) -> dict[str, Any]:
+    """A chunk as it is written. Raises InvalidArgument when Milvus could not hold it."""
+    _check_size("its text", chunk.text, VARCHAR_MAX_BYTES)
+    _check_size("its metadata", json.dumps(dict(chunk.metadata), ensure_ascii=False), JSON_MAX_BYTES)
+    return {
+        "chunk_id": chunk.chunk_id,
+        "collection_id": chunk.collection_id,
+        "document_id": chunk.document_id,
+        "document_name": chunk.document_name,
+        "content_type": chunk.content_type,
+        "generation": chunk.generation,
+        "ordinal": chunk.ordinal,
+        "page": chunk.page,
+        "start": chunk.start,
+        "end": chunk.end,
+        "text": chunk.text,
+        "headings": list(chunk.headings),
+        "metadata": dict(chunk.metadata),
+        "titled": _cut(chunk.titled, VARCHAR_MAX_BYTES),
+        "dense": vector,
+    }
+
+
+def chunk_of(row: Row) -> Chunk:
+    """A chunk as it was written, from READ_FIELDS."""
+    fields: dict[str, Any] = {field: row[field] for field in READ_FIELDS}
+    fields["headings"] = tuple(fields["headings"])
+    return Chunk(**fields)
+
+
+def _check_size(what: str, value: str, limit: int) -> None:
+    size = len(value.encode())
+    if size > limit:
+        raise InvalidArgument(f"a chunk cannot be indexed: {what} takes {size:,} bytes, at most {limit:,} fit")
+
+
+def _cut(text: str, limit: int) -> str:
+    """The words that fit: a long heading may push the last ones out, which only BM25 notices."""
+    return text.encode()[:limit].decode(errors="ignore")
