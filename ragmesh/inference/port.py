@@ -1,6 +1,6 @@
 """What the services ask of the models."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -87,8 +87,8 @@ class LanguageModel(Protocol):
     @property
     def info(self) -> LanguageModelInfo: ...
 
-    def generate(self, messages: Sequence[Message], sampling: Sampling) -> AsyncIterator[Piece]:
-        """Streams the text as it is written. Closing the iterator stops the generation in the server.
+    def generate(self, messages: Sequence[Message], sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        """Streams the text as it is written. Closing the generator stops the generation in the server.
 
         Raises Unavailable, DeadlineExceeded, InvalidArgument (prompt too long), ResourceExhausted.
         """
