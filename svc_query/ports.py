@@ -1,0 +1,34 @@
+"""What the domain of questions needs from outside."""
+
+from collections.abc import Collection as CollectionOf
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A collection as it was at one moment."""
+
+    id: str
+    revision: int  # grows whenever what a search of it can find may have changed
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Which documents may be shown, and the collection when that was read: one consistent view."""
+
+    collection: Collection
+    generations: Mapping[str, int]  # by document id; only chunks of this generation may be shown
+
+
+class Documents(Protocol):
+    """The document service's word on what exists. Raises NotFound, Unavailable, DeadlineExceeded."""
+
+    async def collection(self, tenant: str, name: str) -> Collection:
+        """The tenant's collection of this name, as it is now."""
+        ...
+
+    async def live(self, tenant: str, collection: str, document_ids: CollectionOf[str]) -> Live:
+        """Those of the documents that may be shown now."""
+        ...

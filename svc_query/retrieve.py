@@ -1,0 +1,168 @@
+"""Finding the passages that fit a question.
+
+    async with Retriever(embedder, searcher, documents) as retriever:
+        found = await retriever.retrieve(Search(tenant, "handbook", "When do we change tyres?", top_k=8))
+
+The question is embedded while its collection is looked up; both indexes are searched at once; what they return is
+checked for life and fused. Concurrent searches share calls of the embedder and of each index.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragmesh.filter import Filter
+from ragmesh.inference.port import Embedder, Role
+from ragmesh.storage.vectors.port import ChunkSearcher, Hit, Scope, Side
+from svc_query.coalesce import Coalescer
+from svc_query.fusion import dense_weight, fuse
+from svc_query.language import readable_share
+from svc_query.liveness import Liveness, Place
+from svc_query.ports import Collection, Documents
+
+CANDIDATES_MIN = 20  # of each index; more did not help on XQuAD, and each costs the index time
+CANDIDATES_PER_RESULT = 2
+CANDIDATES_MAX = 16_384  # Milvus returns no more
+WIDENING = 4  # by how much the next try asks for more, when dead chunks filled the candidates
+
+Vector = NDArray[np.float32]
+
+
+class Mode(StrEnum):
+    """Which indexes are asked."""
+
+    HYBRID = "hybrid"
+    DENSE = "dense"
+    SPARSE = "sparse"
+
+
+SIDES = {Mode.HYBRID: (Side.DENSE, Side.SPARSE), Mode.DENSE: (Side.DENSE,), Mode.SPARSE: (Side.SPARSE,)}
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is looked for, and where."""
+
+    tenant: str
+    collection: str  # name
+    text: str
+    top_k: int
+    mode: Mode = Mode.HYBRID
+    filter: Filter = ()
+
+    @property
+    def place(self) -> Place:
+        return Place(self.tenant, self.collection)
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What was found, best first, and where the time went."""
+
+    hits: Sequence[Hit]
+    collection: Collection  # as it was when the search began, or later
+    embed_s: float
+    search_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """Searches that can share a call."""
+
+    side: Side
+    scope: Scope
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Half:
+    """What one index gave."""
+
+    hits: Sequence[Hit]
+    embed_s: float
+
+
+class Retriever:
+    """Finds passages by meaning, by words, or by both."""
+
+    def __init__(self, embedder: Embedder, searcher: ChunkSearcher, documents: Documents) -> None:
+        self._embedder = embedder
+        self._searcher = searcher
+        self._liveness = Liveness(documents)
+        self._embed = Coalescer("embed", self._embed_many)
+        self._search = Coalescer("search", self._search_many)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        for part in (self._liveness, self._embed, self._search):
+            await self._stack.enter_async_context(part)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def retrieve(self, search: Search) -> Retrieved:
+        """The best passages. Raises NotFound where there is no such collection, Unavailable, DeadlineExceeded."""
+        began = time.perf_counter()
+        async with _tasks() as tasks:
+            collection = tasks.create_task(self._liveness.collection(search.place))
+            halves = [tasks.create_task(self._half(side, search, collection)) for side in SIDES[search.mode]]
+        found = {side: half.result() for side, half in zip(SIDES[search.mode], halves, strict=True)}
+        embed_s = max(half.embed_s for half in found.values())
+        hits = self._ranked(search, found)
+        return Retrieved(hits, collection.result(), embed_s, time.perf_counter() - began - embed_s)
+
+    async def _half(self, side: Side, search: Search, collection: asyncio.Task[Collection]) -> _Half:
+        began = time.perf_counter()
+        query = search.text if side is Side.SPARSE else await self._embed(Role.QUERY, search.text)
+        embed_s = 0.0 if side is Side.SPARSE else time.perf_counter() - began
+        return _Half(await self._live_hits(side, query, search, await collection), embed_s)
+
+    async def _live_hits(
+        self, side: Side, query: str | Vector, search: Search, collection: Collection
+    ) -> list[Hit]:
+        """Candidates that may be shown: enough for the results, unless there are no more."""
+        limit = max(CANDIDATES_MIN, CANDIDATES_PER_RESULT * search.top_k)
+        while True:
+            lane = _Lane(side, Scope(collection.id, search.filter), limit)
+            hits = await self._search(lane, query)
+            live = await self._liveness.keep_live(search.place, collection, hits)
+            if len(live) >= search.top_k or len(hits) < limit or limit == CANDIDATES_MAX:
+                return live
+            limit = min(limit * WIDENING, CANDIDATES_MAX)
+
+    def _ranked(self, search: Search, found: Mapping[Side, _Half]) -> list[Hit]:
+        if search.mode is not Mode.HYBRID:
+            return [hit for half in found.values() for hit in half.hits][: search.top_k]
+        weight = dense_weight(readable_share(search.text, self._embedder.info.languages))
+        return fuse(found[Side.DENSE].hits, found[Side.SPARSE].hits, weight)[: search.top_k]
+
+    async def _embed_many(self, role: Role, texts: Sequence[str]) -> Sequence[Vector]:
+        return list(await self._embedder.embed(texts, role))
+
+    async def _search_many(self, lane: _Lane, queries: Sequence[str | Vector]) -> Sequence[Sequence[Hit]]:
+        if lane.side is Side.SPARSE:
+            return await self._searcher.search_sparse(lane.scope, cast("Sequence[str]", queries), lane.limit)
+        return await self._searcher.search_dense(
+            lane.scope, np.stack(cast("Sequence[Vector]", queries)), lane.limit
+        )
+
+
+@asynccontextmanager
+async def _tasks() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group whose first error is raised as it is, not in a group of errors."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
