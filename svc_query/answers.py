@@ -1,0 +1,158 @@
+"""Answers, shared: from the cache, together with an equal question in flight, or written anew.
+
+answers = Answers(retriever, llm, embedder=embedder.info, documents=documents, cache=cache, limits=limits)
+async with aclosing(answers.ask(question)) as events: ...
+"""
+
+import asyncio
+import hashlib
+import json
+import secrets
+import time
+import unicodedata
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, replace
+
+from prometheus_client import Gauge
+from pydantic import TypeAdapter, ValidationError
+
+from ragmesh.errors import DeadlineExceeded
+from ragmesh.inference.port import EmbedderInfo, LanguageModel
+from ragmesh.storage.cache import Cache
+from svc_query.answer import Question, answer
+from svc_query.events import AnswerEvent, Done, Sources, Timings, Token, Usage
+from svc_query.flight import Flights
+from svc_query.lookups import LOOKUPS
+from svc_query.ports import Collection, Documents
+from svc_query.retrieve import Retriever
+
+ANSWERS_IN_FLIGHT = Gauge("ragmesh_answers_in_flight", "Answers that are being written")
+WRITTEN_BY = "answers/1"  # part of every key: grows when prompts, citations or the record's form change
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many answers at once, how long each may take, and how long it is kept."""
+
+    in_flight: int
+    timeout_s: float
+    ttl_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A complete answer, as it is cached."""
+
+    sources: Sources
+    text: str
+    usage: Usage
+    done: Done
+
+
+_RECORDS = TypeAdapter(Record)
+
+
+class Answers:
+    """Answers of this process."""
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        llm: LanguageModel,
+        *,
+        embedder: EmbedderInfo,
+        documents: Documents,
+        cache: Cache,
+        limits: Limits,
+    ) -> None:
+        self._retriever = retriever
+        self._llm = llm
+        self._embedder = embedder
+        self._documents = documents
+        self._cache = cache
+        self._limits = limits
+        self._flights = Flights[AnswerEvent](limits.in_flight)
+        ANSWERS_IN_FLIGHT.set_function(lambda: len(self._flights))
+
+    async def ask(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+        """The events of an answer. Closing it stops the writing, unless somebody else is listening to the same."""
+        began = time.perf_counter()
+        collection = await self._documents.collection(question.search.tenant, question.search.collection)
+        key = self._key(question, collection)
+        if record := await self._recorded(key):
+            for event in _replayed(record, began):
+                yield event
+            return
+        async with aclosing(self._flights.join(key, lambda: self._write(question, key))) as events:
+            async for event in events:
+                yield event
+
+    async def _write(self, question: Question, key: str) -> AsyncGenerator[AnswerEvent, None]:
+        """A new answer, cached before its end is told, so that nobody writes it twice."""
+        events: list[AnswerEvent] = []
+        try:
+            async with (
+                asyncio.timeout(self._limits.timeout_s),
+                aclosing(answer(question, retriever=self._retriever, llm=self._llm)) as written,
+            ):
+                async for event in written:
+                    if isinstance(event, Done) and is_repeatable(question):
+                        await self._keep(key, _record(events, event))
+                    events.append(event)
+                    yield event
+        except TimeoutError:
+            raise DeadlineExceeded(f"the answer took longer than {self._limits.timeout_s:g} s") from None
+
+    async def _keep(self, key: str, record: Record) -> None:
+        await self._cache.set(key, _RECORDS.dump_json(record), self._limits.ttl_s)
+
+    async def _recorded(self, key: str) -> Record | None:
+        value = await self._cache.get(key)
+        LOOKUPS.labels("answer", "miss" if value is None else "hit").inc()
+        if value is None:
+            return None
+        try:
+            return _RECORDS.validate_json(value)
+        except ValidationError:  # written by another version: as good as forgotten
+            return None
+
+    def _key(self, question: Question, collection: Collection) -> str:
+        """Equal for questions that have the same answer; for nothing else."""
+        search = replace(question.search, collection=collection.id, text=normalised(question.text))
+        parts = (
+            WRITTEN_BY,
+            asdict(search),
+            [type(condition).__name__ for condition in search.filter],
+            collection.revision,
+            asdict(question.sampling),
+            (self._embedder.name, self._embedder.version),
+            (self._llm.info.name, self._llm.info.version),
+            "" if is_repeatable(question) else secrets.token_hex(16),
+        )
+        return f"answer/{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
+
+
+def is_repeatable(question: Question) -> bool:
+    """Whether asking again should give the same answer. Who samples without a seed wants another one each time."""
+    return question.sampling.temperature == 0 or question.sampling.seed is not None
+
+
+def normalised(text: str) -> str:
+    """A question without differences that mean nothing: forms of the same character, white space."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _record(events: Sequence[AnswerEvent], done: Done) -> Record:
+    """What a complete answer said; it began with its sources, and told its usage last."""
+    return Record(
+        sources=next(event for event in events if isinstance(event, Sources)),
+        text="".join(event.text for event in events if isinstance(event, Token)),
+        usage=next(event for event in events if isinstance(event, Usage)),
+        done=done,
+    )
+
+
+def _replayed(record: Record, began: float) -> tuple[AnswerEvent, ...]:
+    timings = Timings(total_s=time.perf_counter() - began)
+    return record.sources, Token(record.text), record.usage, replace(record.done, timings=timings)

@@ -1,0 +1,73 @@
+"""The prompt: numbered sources and the question, within a budget.
+
+A prompt is kept much shorter than the model's context. On a CPU each of its tokens delays the first word of the
+answer by milliseconds, and small models lose the thread in long ones. Sources are quotations: they are delimited,
+and nothing inside can pass for a delimiter, a citation mark or a token of the chat template.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ragmesh.chunk import Chunk
+from ragmesh.inference.port import LanguageModelInfo, Message
+from svc_query.sentences import cut, excerpt, size
+from svc_query.wording import wording_for
+
+CONTEXT_SHARE = 0.4  # of the model's context, for the whole prompt
+SOURCE_MIN_BYTES = 200  # less of a source says nothing
+QUESTION_SHARE = 0.5  # of the prompt, at most
+TEMPLATE_BYTES = 64  # what the chat template adds around the messages
+_CONTROL = re.compile(r"<\|[^<>]{0,40}\|>|</?(?:source|s|bos|eos|start_of_turn|end_of_turn)\b[^<>]*>|\[/?INST\]")
+_MARK = re.compile(r"\[(\d{1,3})\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model reads."""
+
+    messages: tuple[Message, ...]
+    sources: int  # how many of the passages, from the first, are in it
+
+
+def pack(question: str, passages: Sequence[Chunk], budget_bytes: int) -> Prompt:
+    """The prompt for a question. Passages that don't fit whole are cut to sentences about the question."""
+    words = wording_for(question)
+    ask = words.ask.format(question=cut(plain(question), int(budget_bytes * QUESTION_SHARE)))
+    room = budget_bytes - size(words.instruction) - size(ask) - TEMPLATE_BYTES
+    sources = [
+        source(number, chunk, question, share)
+        for number, (chunk, share) in enumerate(zip(passages, _shares(passages, room), strict=False), start=1)
+    ]
+    # The best passage comes last, next to the question, where small models read best.
+    content = "\n\n".join([*reversed(sources), ask])
+    return Prompt((Message("system", words.instruction), Message("user", content)), len(sources))
+
+
+def budget(model: LanguageModelInfo) -> int:
+    """Bytes that a prompt may have."""
+    return int(model.context_length * CONTEXT_SHARE * model.bytes_per_token)
+
+
+def source(number: int, chunk: Chunk, question: str, room_bytes: int) -> str:
+    """A passage as the model reads it, in at most `room_bytes`."""
+    page = f', p. {chunk.page}"' if chunk.page else '"'
+    head = f'<source id="{number}" title="{cut(plain(chunk.title), room_bytes // 4).replace(chr(34), "")}{page}>\n'
+    foot = "\n</source>"
+    return f"{head}{excerpt(plain(chunk.text), question, room_bytes - size(head) - size(foot))}{foot}"
+
+
+def plain(text: str) -> str:
+    """A text that can't pass for a part of the prompt's form; its own marks, like [12], become (12)."""
+    return _MARK.sub(r"(\1)", _CONTROL.sub(" ", text))
+
+
+def _shares(passages: Sequence[Chunk], room_bytes: int) -> list[int]:
+    """Bytes for each passage from the first, as many as get enough; what a short one leaves, the next ones get."""
+    count = max(1, min(len(passages), room_bytes // SOURCE_MIN_BYTES))
+    shares: list[int] = []
+    for left, chunk in zip(range(count, 0, -1), passages, strict=False):
+        fair = max(room_bytes // left, SOURCE_MIN_BYTES)
+        shares.append(min(fair, size(chunk.text) + SOURCE_MIN_BYTES))
+        room_bytes -= shares[-1]
+    return shares

@@ -1,0 +1,231 @@
+"""What an answer is, and how it is shared."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+
+import pytest
+
+from ragmesh.chunk import Chunk
+from ragmesh.errors import DeadlineExceeded, NotFound, ResourceExhausted, Unavailable
+from ragmesh.filter import Equals
+from ragmesh.inference.port import Sampling
+from ragmesh.storage.cache import MemoryCache
+from svc_query.answer import Question
+from svc_query.answers import Answers, Limits
+from svc_query.events import AnswerEvent, Done, FinishReason, Sources, Token, Usage
+from svc_query.lookups import CachedEmbedder
+from svc_query.retrieve import Retriever, Search
+from tests.query_fakes import TENANT, FewChunks, LetterEmbedder, OneCollection, ScriptedModel, passage
+
+TOWER = passage("The tower is 330 metres tall. It was completed in March 1889.", document="tower")
+BRIDGE = passage("The bridge carries two railway tracks over the river.", document="bridge")
+HAN = passage("铁塔高三百三十米。它于1889年3月建成。", document="铁塔")
+ASKED = "When was the tower completed?"
+
+
+def question(text: str = ASKED, **sampling: object) -> Question:
+    return Question(Search(TENANT, "default", text, top_k=4), Sampling(**sampling))  # type: ignore[arg-type] by name
+
+
+@dataclass
+class House:
+    answers: Answers
+    llm: ScriptedModel
+    documents: OneCollection
+    embedder: LetterEmbedder
+
+    async def ask(self, question: Question) -> list[AnswerEvent]:
+        async with aclosing(self.answers.ask(question)) as events:
+            return [event async for event in events]
+
+
+@asynccontextmanager
+async def house(
+    llm: ScriptedModel, chunks: Sequence[Chunk] = (TOWER, BRIDGE), *, in_flight: int = 4, timeout_s: float = 10
+) -> AsyncIterator[House]:
+    embedder, cache = LetterEmbedder(), MemoryCache(1_000_000)
+    searcher = FewChunks(chunks, embedder)
+    documents = OneCollection(searcher)
+    async with Retriever(CachedEmbedder(embedder, cache, 60), searcher, documents) as retriever:
+        limits = Limits(in_flight, timeout_s, ttl_s=60)
+        answers = Answers(retriever, llm, embedder=embedder.info, documents=documents, cache=cache, limits=limits)
+        yield House(answers, llm, documents, embedder)
+
+
+def text_of(events: Sequence[AnswerEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Token))
+
+
+async def test_an_answer_is_sources_then_tokens_then_usage_then_done():
+    async with house(ScriptedModel("It was completed", " in March", " 1889.")) as mesh:
+        events = await mesh.ask(question())
+
+    assert [type(event) for event in events] == [Sources, Token, Token, Token, Token, Usage, Done]
+    assert text_of(events) == "It was completed in March 1889. [1]"
+    assert events[-2] == Usage(7, 3)
+
+
+async def test_done_names_the_citations_that_stand_in_the_text():
+    async with house(ScriptedModel("Trains cross [2]. It was completed in March 1889 [1]. Trains [2].")) as mesh:
+        sources, *_, done = await mesh.ask(question())
+
+    assert isinstance(sources, Sources)
+    assert isinstance(done, Done)
+    assert [citation.chunk.document_id for citation in sources.citations] == ["tower", "bridge"]
+    assert [citation.marker for citation in done.citations] == ["[2]", "[1]"]
+    assert done.finish_reason is FinishReason.STOP
+    assert done.timings.total_s >= done.timings.generate_s > 0
+
+
+@pytest.mark.parametrize(("asked", "says"), [(ASKED, "Nothing in these documents"), ("铁塔多高？", "没有找到")])
+async def test_where_nothing_is_found_the_answer_says_so_and_no_model_is_asked(asked: str, says: str):
+    async with house(ScriptedModel("invented"), chunks=()) as mesh:
+        events = await mesh.ask(question(asked))
+
+    assert events[0] == Sources(())
+    assert says in text_of(events)
+    assert isinstance(events[-1], Done)
+    assert events[-1].finish_reason is FinishReason.NOT_FOUND
+    assert mesh.llm.prompts == []
+
+
+async def test_a_model_that_does_not_speak_the_language_is_not_asked_but_passages_are_quoted():
+    async with house(ScriptedModel("gibberish", languages="en"), chunks=[HAN, TOWER]) as mesh:
+        events = await mesh.ask(question("铁塔高多少米？"))
+
+    assert "不支持中文" in text_of(events)
+    assert "铁塔高三百三十米。它于1889年3月建成。 [1]" in text_of(events)
+    assert mesh.llm.prompts == []
+
+
+async def test_the_question_comes_last_in_the_prompt_and_the_best_source_next_to_it():
+    async with house(ScriptedModel("Yes.")) as mesh:
+        await mesh.ask(question())
+
+    content = mesh.llm.prompts[0][-1].content
+    assert content.index("railway") < content.index("March 1889") < content.index(ASKED)
+
+
+async def test_a_model_that_breaks_off_is_an_error_after_what_it_said():
+    async with house(ScriptedModel("It was", fault=Unavailable("gone"))) as mesh:
+        async with aclosing(mesh.answers.ask(question())) as events:
+            heard = [await anext(events), await anext(events)]
+            with pytest.raises(Unavailable, match="gone"):
+                await anext(events)
+
+    assert [type(event) for event in heard] == [Sources, Token]
+
+
+async def test_an_answer_that_is_left_stops_the_model():
+    async with house(ScriptedModel("It was")) as mesh:
+        mesh.llm.waits = True
+        async with aclosing(mesh.answers.ask(question())) as events:
+            await anext(events)
+            await mesh.llm.writing.wait()
+
+    assert mesh.llm.closed == 1
+
+
+async def test_an_answer_that_takes_too_long_is_ended():
+    async with house(ScriptedModel("It was"), timeout_s=0.05) as mesh:
+        mesh.llm.waits = True
+        with pytest.raises(DeadlineExceeded, match="longer than"):
+            await mesh.ask(question())
+
+    assert mesh.llm.closed == 1
+
+
+async def test_an_unknown_collection_is_refused_before_anything_happens():
+    async with house(ScriptedModel("x")) as mesh:
+        with pytest.raises(NotFound):
+            await mesh.ask(replace(question(), search=Search(TENANT, "elsewhere", "?", top_k=1)))
+
+    assert mesh.embedder.embedded == []
+
+
+async def test_the_same_question_is_answered_from_the_cache():
+    async with house(ScriptedModel("It was completed in March 1889.")) as mesh:
+        first = await mesh.ask(question())
+        again = await mesh.ask(question(f"  {ASKED.replace(' ', '  ')}\n"))
+
+    assert len(mesh.llm.prompts) == 1
+    assert again[0] == first[0]
+    assert text_of(again) == text_of(first)
+    assert again[-2] == first[-2]
+    assert isinstance(again[-1], Done)
+    assert isinstance(first[-1], Done)
+    assert again[-1].citations == first[-1].citations
+    assert again[-1].timings.generate_s == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        question("Who completed the tower?"),
+        question(max_tokens=9),
+        question(seed=4),
+        replace(question(), search=replace(question().search, tenant="other")),
+        replace(question(), search=replace(question().search, top_k=1)),
+        replace(question(), search=replace(question().search, filter=(Equals("document_id", "tower"),))),
+    ],
+)
+async def test_whatever_may_change_the_answer_is_another_question(other: Question):
+    async with house(ScriptedModel("It was.")) as mesh:
+        await mesh.ask(question())
+        await mesh.ask(other)
+
+    assert len(mesh.llm.prompts) == 2
+
+
+async def test_a_changed_collection_is_asked_anew():
+    async with house(ScriptedModel("It was.")) as mesh:
+        await mesh.ask(question())
+        mesh.documents.revision += 1
+        await mesh.ask(question())
+
+    assert len(mesh.llm.prompts) == 2
+
+
+async def test_an_answer_that_failed_is_not_cached():
+    async with house(ScriptedModel("It was", fault=Unavailable("gone"))) as mesh:
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await mesh.ask(question())
+
+    assert len(mesh.llm.prompts) == 2
+
+
+async def test_sampling_without_a_seed_gives_each_caller_an_answer_of_its_own():
+    async with house(ScriptedModel("It was.")) as mesh:
+        await asyncio.gather(*(mesh.ask(question(temperature=0.8)) for _ in range(3)))
+
+    assert len(mesh.llm.prompts) == 3
+
+
+async def test_equal_questions_in_flight_are_answered_once():
+    async with house(ScriptedModel("It was ", "completed."), in_flight=1) as mesh:
+        answers = await asyncio.gather(*(mesh.ask(question()) for _ in range(5)))
+
+    assert len(mesh.llm.prompts) == 1
+    assert all(answer == answers[0] for answer in answers)
+
+
+async def test_beyond_capacity_a_question_is_refused_with_a_time_to_come_back():
+    async with house(ScriptedModel("It was"), in_flight=1) as mesh:
+        mesh.llm.waits = True
+        async with aclosing(mesh.answers.ask(question())) as events:
+            await anext(events)
+            with pytest.raises(ResourceExhausted) as refused:
+                await mesh.ask(question("Another?"))
+
+    assert refused.value.retry_after_s
+
+
+async def test_a_query_is_embedded_once_as_long_as_it_is_remembered():
+    async with house(ScriptedModel("It was.")) as mesh:
+        await mesh.ask(question(seed=1))
+        await mesh.ask(question(seed=2))
+
+    assert mesh.embedder.embedded == [ASKED]
