@@ -1,0 +1,1 @@
+"""Events: what one process tells others, durably. `port` states the promise, `outbox` is the embedded adapter."""

@@ -1,0 +1,1 @@
+"""The document service: takes documents in (`api`) and makes them searchable (`worker`)."""

@@ -1,0 +1,1 @@
+"""The SQL side of the document service: one class for each of its ports, over `ragmesh.storage.database`."""

@@ -1,0 +1,156 @@
+"""Who processes which document, in SQL. Every write under a lease is fenced by the lease's token."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import uuid_utils
+from sqlalchemy import ColumnElement, and_, case, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ragmesh.storage.database import Database
+from svc_document.model import UNFINISHED, Cut, Failure, Lease, LeaseLost, Queued, State
+from svc_document.store.collections import change
+from svc_document.store.tables import NO_ERROR, NO_LEASE, documents, from_failure
+
+
+class SqlLeases:
+    """Implements `svc_document.ports.Leases`."""
+
+    def __init__(self, database: Database, *, lease_s: float) -> None:
+        self._database = database
+        self._duration = timedelta(seconds=lease_s)
+
+    async def take(self, queued: Queued) -> Lease | None:
+        now = datetime.now(UTC)
+        token = str(uuid_utils.uuid7())
+        async with self._database.write() as connection:
+            rows = await connection.execute(
+                update(documents)
+                .where(
+                    documents.c.id == queued.document_id,
+                    documents.c.generation == queued.generation,
+                    documents.c.state.in_(UNFINISHED),
+                    or_(documents.c.lease_until.is_(None), documents.c.lease_until <= now),
+                    or_(documents.c.next_attempt_at.is_(None), documents.c.next_attempt_at <= now),
+                )
+                .values(
+                    state=State.PROCESSING,
+                    lease_token=token,
+                    lease_until=now + self._duration,
+                    next_attempt_at=None,
+                    attempts=documents.c.attempts + 1,
+                    progress=0.0,
+                    updated_at=now,
+                )
+                .returning(*LEASED)
+            )
+            row = rows.first()
+        if not row:
+            return None
+        return Lease(
+            token=token,
+            document_id=row.id,
+            generation=row.generation,
+            collection_id=row.collection_id,
+            name=row.name,
+            metadata=row.metadata,
+            attempt=row.attempts,
+        )
+
+    async def renew(self, progress: Mapping[Lease, float]) -> set[Lease]:
+        now = datetime.now(UTC)
+        renewed = set[Lease]()
+        async with self._database.write() as connection:
+            for lease, done in progress.items():
+                changed = await connection.execute(
+                    update(documents)
+                    .where(_held(lease))
+                    .values(
+                        lease_until=now + self._duration,
+                        progress=done,
+                        updated_at=case((documents.c.progress == done, documents.c.updated_at), else_=now),
+                    )
+                )
+                if changed.rowcount:
+                    renewed.add(lease)
+        return renewed
+
+    async def finish(self, lease: Lease, cut: Cut) -> None:
+        async with self._database.write() as connection:
+            row = (await connection.execute(select(documents).where(_held(lease)).with_for_update())).first()
+            if not row:
+                raise LeaseLost
+            await self._end(
+                connection,
+                lease,
+                state=State.READY,
+                live_generation=lease.generation,
+                chunk_count=len(cut.chunks),
+                page_count=cut.page_count,
+                content_type=cut.content_type,
+                progress=1.0,
+                **NO_ERROR,
+            )
+            await change(connection, lease.collection_id, chunks=len(cut.chunks) - row.chunk_count, revise=True)
+
+    async def retry(self, lease: Lease, failure: Failure, delay_s: float) -> None:
+        due = datetime.now(UTC) + timedelta(seconds=delay_s)
+        async with self._database.write() as connection:
+            await self._end(connection, lease, state=State.QUEUED, next_attempt_at=due, **from_failure(failure))
+
+    async def fail(self, lease: Lease, failure: Failure) -> None:
+        async with self._database.write() as connection:
+            await self._end(connection, lease, state=State.FAILED, **from_failure(failure))
+
+    async def release(self, lease: Lease) -> None:
+        now = datetime.now(UTC)
+        interrupted = documents.c.state == State.PROCESSING
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(documents)
+                .where(documents.c.id == lease.document_id, documents.c.lease_token == lease.token)
+                .values(
+                    state=case((interrupted, State.QUEUED), else_=documents.c.state),
+                    next_attempt_at=case((interrupted, now), else_=None),
+                    attempts=documents.c.attempts - 1,
+                    updated_at=now,
+                    **NO_LEASE,
+                )
+            )
+
+    async def oldest_kept(self, document_id: str) -> int | None:
+        async with self._database.read() as connection:
+            row = (
+                await connection.execute(
+                    select(documents.c.live_generation).where(
+                        documents.c.id == document_id, documents.c.state != State.DELETING
+                    )
+                )
+            ).first()
+        return (row.live_generation or 1) if row else None
+
+    async def _end(self, connection: AsyncConnection, lease: Lease, **values: Any) -> None:
+        changed = await connection.execute(
+            update(documents).where(_held(lease)).values(updated_at=datetime.now(UTC), **values, **NO_LEASE)
+        )
+        if not changed.rowcount:
+            raise LeaseLost
+
+
+LEASED = (
+    documents.c.id,
+    documents.c.generation,
+    documents.c.collection_id,
+    documents.c.name,
+    documents.c.metadata,
+    documents.c.attempts,
+)
+
+
+def _held(lease: Lease) -> ColumnElement[bool]:
+    return and_(
+        documents.c.id == lease.document_id,
+        documents.c.lease_token == lease.token,
+        documents.c.state == State.PROCESSING,
+    )
