@@ -10,8 +10,8 @@ import json
 import secrets
 import time
 import unicodedata
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 
 from prometheus_client import Gauge
@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ragmesh.errors import DeadlineExceeded
 from ragmesh.inference.port import EmbedderInfo, LanguageModel
+from ragmesh.rpc.context import bound, request_id, tenant
 from ragmesh.storage.cache import Cache
 from svc_query.answer import Question, answer
 from svc_query.events import AnswerEvent, Done, Sources, Timings, Token, Usage
@@ -91,18 +92,26 @@ class Answers:
     async def _write(self, question: Question, key: str) -> AsyncGenerator[AnswerEvent, None]:
         """A new answer, cached before its end is told, so that nobody writes it twice."""
         events: list[AnswerEvent] = []
+        async with self._own_deadline(), aclosing(self._answer(question)) as written:
+            async for event in written:
+                if isinstance(event, Done) and is_repeatable(question):
+                    await self._keep(key, _record(events, event))
+                events.append(event)
+                yield event
+
+    def _answer(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+        return answer(question, retriever=self._retriever, llm=self._llm)
+
+    @asynccontextmanager
+    async def _own_deadline(self) -> AsyncIterator[None]:
+        """Not the deadline of the caller who began the answer: others may be listening to it too."""
+        timeout_s = self._limits.timeout_s
         try:
-            async with (
-                asyncio.timeout(self._limits.timeout_s),
-                aclosing(answer(question, retriever=self._retriever, llm=self._llm)) as written,
-            ):
-                async for event in written:
-                    if isinstance(event, Done) and is_repeatable(question):
-                        await self._keep(key, _record(events, event))
-                    events.append(event)
-                    yield event
+            with bound(tenant=tenant(), request_id=request_id(), timeout_s=timeout_s):
+                async with asyncio.timeout(timeout_s):
+                    yield
         except TimeoutError:
-            raise DeadlineExceeded(f"the answer took longer than {self._limits.timeout_s:g} s") from None
+            raise DeadlineExceeded(f"the answer took longer than {timeout_s:g} s") from None
 
     async def _keep(self, key: str, record: Record) -> None:
         await self._cache.set(key, _RECORDS.dump_json(record), self._limits.ttl_s)

@@ -1,9 +1,14 @@
 """What the domain of questions needs from outside."""
 
 from collections.abc import Collection as CollectionOf
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragmesh.inference.port import Embedder, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +36,12 @@ class Documents(Protocol):
 
     async def live(self, tenant: str, collection: str, document_ids: CollectionOf[str]) -> Live:
         """Those of the documents that may be shown now."""
+        ...
+
+
+class CountingEmbedder(Embedder, Protocol):
+    """An embedder that tells what it read, for those who are billed by it."""
+
+    async def embed_counted(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.float32], int]:
+        """The vectors, and how many tokens were read for them."""
         ...

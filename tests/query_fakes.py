@@ -42,6 +42,9 @@ class LetterEmbedder:
     def __init__(self) -> None:
         self.embedded: list[str] = []
 
+    async def embed_counted(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.float32], int]:
+        return await self.embed(texts, role), len(texts)
+
     async def embed(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
         self.embedded += texts
         counts = [[text.lower().count(chr(97 + i)) + 1e-3 for i in range(26)] for text in texts]
@@ -60,6 +63,7 @@ class ScriptedModel:
         self.closed = 0
         self.waits = False
         self.writing = asyncio.Event()
+        self.stopped = asyncio.Event()
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> AsyncGenerator[Piece, None]:
         self.prompts.append(messages)
@@ -74,14 +78,14 @@ class ScriptedModel:
             yield Piece("", "stop", prompt_tokens=7, completion_tokens=len(self.pieces))
         finally:
             self.closed += 1
+            self.stopped.set()
 
 
 class FewChunks:
     """A searcher over a list: nearest vectors by their product, words by how many are shared."""
 
-    def __init__(self, chunks: Sequence[Chunk], embedder: LetterEmbedder) -> None:
+    def __init__(self, chunks: Sequence[Chunk]) -> None:
         self.chunks = list(chunks)
-        self.embedder = embedder
 
     async def search_dense(self, scope: Scope, vectors: Vectors, limit: int) -> list[list[Hit]]:
         chunks = self._seen(scope)

@@ -46,7 +46,7 @@ async def house(
     llm: ScriptedModel, chunks: Sequence[Chunk] = (TOWER, BRIDGE), *, in_flight: int = 4, timeout_s: float = 10
 ) -> AsyncIterator[House]:
     embedder, cache = LetterEmbedder(), MemoryCache(1_000_000)
-    searcher = FewChunks(chunks, embedder)
+    searcher = FewChunks(chunks)
     documents = OneCollection(searcher)
     async with Retriever(CachedEmbedder(embedder, cache, 60), searcher, documents) as retriever:
         limits = Limits(in_flight, timeout_s, ttl_s=60)
@@ -109,11 +109,11 @@ async def test_the_question_comes_last_in_the_prompt_and_the_best_source_next_to
 
 
 async def test_a_model_that_breaks_off_is_an_error_after_what_it_said():
-    async with house(ScriptedModel("It was", fault=Unavailable("gone"))) as mesh:
-        async with aclosing(mesh.answers.ask(question())) as events:
-            heard = [await anext(events), await anext(events)]
-            with pytest.raises(Unavailable, match="gone"):
-                await anext(events)
+    llm = ScriptedModel("It was", fault=Unavailable("gone"))
+    async with house(llm) as mesh, aclosing(mesh.answers.ask(question())) as events:
+        heard = [await anext(events), await anext(events)]
+        with pytest.raises(Unavailable, match="gone"):
+            await anext(events)
 
     assert [type(event) for event in heard] == [Sources, Token]
 

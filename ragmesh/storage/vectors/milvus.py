@@ -8,6 +8,7 @@ async with MilvusVectors("http://127.0.0.1:19530", "", embedder.info) as vectors
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from operator import attrgetter
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -30,6 +31,7 @@ from ragmesh.storage.vectors.schema import (
 )
 
 ALIAS = "chunks"
+SAMPLED_ORDINALS = 8  # of each document: where it says what it is about
 STARTUP_S = 120.0
 STARTUP_PAUSE_S = 0.25
 CHANNEL_OPTIONS = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1_000}
@@ -110,6 +112,14 @@ class MilvusVectors:
     async def search_sparse(self, scope: Scope, queries: Sequence[str], limit: int) -> Sequence[Sequence[Hit]]:
         """The `limit` best chunks of each query by BM25; one list for each, best first."""
         return await self._search(Side.SPARSE, scope, list(queries), limit)
+
+    async def sample(self, scope: Scope, limit: int) -> Sequence[Chunk]:
+        """At most `limit` chunks from the beginnings of documents; the same ones as long as nothing changes."""
+        where = f"{expression(scope)} and ordinal < {SAMPLED_ORDINALS}"
+        rows = await self._call(
+            lambda: self._client.query(ALIAS, where, output_fields=READ_FIELDS, limit=limit, retry_times=0)
+        )
+        return sorted(map(chunk_of, rows), key=attrgetter("chunk_id"))
 
     async def _search(self, side: Side, scope: Scope, data: list[Any], limit: int) -> Sequence[Sequence[Hit]]:
         where = expression(scope)

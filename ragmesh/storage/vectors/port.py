@@ -69,3 +69,7 @@ class ChunkSearcher(Protocol):
     async def search_sparse(self, scope: Scope, queries: Sequence[str], limit: int) -> Sequence[Sequence[Hit]]:
         """The `limit` best chunks of each query by BM25; one list for each, best first."""
         ...
+
+    async def sample(self, scope: Scope, limit: int) -> Sequence[Chunk]:
+        """At most `limit` chunks from the beginnings of documents; the same ones as long as nothing changes."""
+        ...

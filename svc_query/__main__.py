@@ -1,0 +1,46 @@
+"""The query service's process: `python -m svc_query`."""
+
+from ragmesh.inference.embed import TritonEmbedder
+from ragmesh.inference.generate import TritonLanguageModel
+from ragmesh.rpc.channels import connect
+from ragmesh.rpc.server import run, serving
+from ragmesh.settings import Settings
+from ragmesh.storage.cache import open_cache
+from ragmesh.storage.vectors.milvus import MilvusVectors
+from svc_query.answers import Answers, Limits
+from svc_query.documents import RemoteDocuments
+from svc_query.lookups import CachedEmbedder
+from svc_query.retrieve import Retriever
+from svc_query.service import QueryServicer
+from svc_query.suggest import Suggester
+
+
+async def main(settings: Settings) -> None:
+    """Builds the adapters, wires them, serves until it is asked to stop."""
+    cache = open_cache(settings)
+    limits = Limits(settings.answers_max, settings.answer_timeout_s, settings.cache_ttl_s)
+    async with (
+        TritonEmbedder(settings.triton_url) as embedder,
+        TritonLanguageModel(settings.triton_url, timeout_s=settings.answer_timeout_s) as llm,
+        MilvusVectors(settings.milvus_uri, settings.milvus_token.get_secret_value(), embedder.info) as vectors,
+        connect(settings, "document") as channel,
+    ):
+        documents = RemoteDocuments(channel)
+        cached = CachedEmbedder(embedder, cache, settings.cache_ttl_s)
+        async with Retriever(cached, vectors, documents) as retriever:
+            answers = Answers(
+                retriever, llm, embedder=embedder.info, documents=documents, cache=cache, limits=limits
+            )
+            servicer = QueryServicer(
+                retriever,
+                answers,
+                Suggester(retriever, vectors, documents),
+                embedder,
+                search_timeout_s=settings.search_timeout_s,
+            )
+            async with serving("query", [servicer], settings) as running:
+                await running.stopped()
+
+
+if __name__ == "__main__":
+    run("query", main)

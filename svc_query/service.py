@@ -1,0 +1,96 @@
+"""QueryService over gRPC: messages in, messages out."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import grpc
+
+from ragmesh import v1
+from ragmesh.errors import DeadlineExceeded, MeshError, Unimplemented
+from ragmesh.rpc.context import tenant, time_left
+from svc_query.answers import Answers
+from svc_query.ports import CountingEmbedder
+from svc_query.requests import parse_answer, parse_embed, parse_search, parse_suggest
+from svc_query.responses import answer_error, answer_event, search_response
+from svc_query.retrieve import Retriever
+from svc_query.suggest import Suggester
+
+
+class QueryServicer(v1.QueryServiceServicer):
+    """Translates and delegates."""
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        answers: Answers,
+        suggester: Suggester,
+        embedder: CountingEmbedder,
+        *,
+        search_timeout_s: float,
+    ) -> None:
+        self._retriever = retriever
+        self._answers = answers
+        self._suggester = suggester
+        self._embedder = embedder
+        self._search_timeout_s = search_timeout_s
+
+    async def search(self, request: v1.SearchRequest, context: grpc.aio.ServicerContext) -> v1.SearchResponse:
+        """Finds the passages that fit a query best."""
+        began = time.perf_counter()
+        search = parse_search(request, tenant())
+        async with self._in_time("the search"):
+            found = await self._retriever.retrieve(search)
+        return search_response(found, time.perf_counter() - began)
+
+    async def answer(
+        self, request: v1.AnswerRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncGenerator[v1.AnswerEvent, None]:
+        """Answers a question. What fails before the first event is a status, what fails later the last event."""
+        question = parse_answer(request, tenant())
+        begun = False
+        try:
+            async with aclosing(self._answers.ask(question)) as events:
+                async for event in events:
+                    begun = True
+                    yield answer_event(event)
+        except MeshError as error:
+            if not begun:
+                raise
+            yield answer_error(error)
+
+    async def chat(
+        self, request: AsyncIterator[v1.ChatRequest], context: grpc.aio.ServicerContext
+    ) -> AsyncGenerator[v1.AnswerEvent, None]:
+        """A conversation on one stream."""
+        raise Unimplemented("this version has no Chat yet: ask each question with Answer")
+        yield  # makes this a stream
+
+    async def suggest_questions(
+        self, request: v1.SuggestQuestionsRequest, context: grpc.aio.ServicerContext
+    ) -> v1.SuggestQuestionsResponse:
+        """Proposes questions that the documents can answer."""
+        wish = parse_suggest(request, tenant())
+        async with self._in_time("finding questions"):
+            return v1.SuggestQuestionsResponse(questions=await self._suggester.suggest(wish))
+
+    async def embed(self, request: v1.EmbedRequest, context: grpc.aio.ServicerContext) -> v1.EmbedResponse:
+        """Computes vectors with the mesh's embedding model."""
+        texts, role = parse_embed(request)
+        vectors, tokens = await self._embedder.embed_counted(texts, role)
+        info = self._embedder.info
+        return v1.EmbedResponse(
+            vectors=vectors.astype("<f4").tobytes(),
+            dims=info.dims,
+            model=f"{info.name}/{info.version}",
+            prompt_tokens=tokens,
+        )
+
+    @asynccontextmanager
+    async def _in_time(self, what: str) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(time_left(self._search_timeout_s)):
+                yield
+        except TimeoutError:
+            raise DeadlineExceeded(f"{what} took longer than the time it was given") from None

@@ -1,0 +1,179 @@
+"""QueryService over real gRPC, on small stand-ins for models and stores."""
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+
+from ragmesh import v1
+from ragmesh.errors import InvalidArgument, MeshError, NotFound, Unavailable, Unimplemented
+from ragmesh.rpc.channels import open_channel
+from ragmesh.rpc.context import bound, outgoing
+from ragmesh.rpc.errors import translated
+from ragmesh.rpc.server import serving
+from ragmesh.settings import Settings
+from ragmesh.storage.cache import MemoryCache
+from ragmesh.v1 import (
+    AnswerRequest,
+    Condition,
+    EmbedRequest,
+    EmbedRole,
+    Filter,
+    QueryServiceStub,
+    SearchMode,
+    SearchRequest,
+    SuggestQuestionsRequest,
+)
+from svc_query.answers import Answers, Limits
+from svc_query.retrieve import Retriever
+from svc_query.service import QueryServicer
+from svc_query.suggest import Suggester
+from tests.query_fakes import FewChunks, LetterEmbedder, OneCollection, ScriptedModel, passage
+
+TOWER = passage("The Eiffel Tower is a lattice tower in Paris. It was completed in March 1889.", document="tower")
+BRIDGE = passage("The bridge carries two railway tracks over the river.", document="bridge", metadata={"team": "b"})
+
+
+@asynccontextmanager
+async def query_service(llm: ScriptedModel | None = None) -> AsyncIterator[QueryServiceStub]:
+    embedder = LetterEmbedder()
+    searcher = FewChunks([TOWER, BRIDGE])
+    documents = OneCollection(searcher)
+    settings = Settings()
+    async with Retriever(embedder, searcher, documents) as retriever:
+        answers = Answers(
+            retriever,
+            llm or ScriptedModel("It was completed in March 1889."),
+            embedder=embedder.info,
+            documents=documents,
+            cache=MemoryCache(1_000_000),
+            limits=Limits(4, 10, 60),
+        )
+        suggester = Suggester(retriever, searcher, documents)
+        servicer = QueryServicer(retriever, answers, suggester, embedder, search_timeout_s=5)
+        async with (
+            serving("query", [servicer], settings) as running,
+            open_channel(settings, running.address) as channel,
+        ):
+            yield QueryServiceStub(channel)
+
+
+async def events_of(stub: QueryServiceStub, request: AnswerRequest) -> list[v1.AnswerEvent]:
+    with bound(tenant="acme"), translated():
+        return [event async for event in stub.answer(request, **outgoing(10))]
+
+
+async def test_a_search_finds_passages_best_first():
+    async with query_service() as stub:
+        response = await stub.search(SearchRequest(query="Eiffel Tower in Paris"), **outgoing(10))
+
+    assert [result.chunk.document_id for result in response.results if result.chunk] == ["tower", "bridge"]
+    assert response.results[0].score > response.results[1].score
+    assert response.timings
+
+
+async def test_an_answer_streams_sources_tokens_usage_and_done():
+    async with query_service() as stub:
+        events = await events_of(stub, AnswerRequest(question="When was the tower completed?"))
+
+    assert events[0].sources
+    assert "".join(event.token.text for event in events if event.token) == "It was completed in March 1889. [1]"
+    assert events[-2].usage == v1.Usage(prompt_tokens=7, completion_tokens=1)
+    assert events[-1].done
+    assert events[-1].done.finish_reason is v1.FinishReason.STOP
+    assert [citation.marker for citation in events[-1].done.citations] == ["[1]"]
+
+
+async def test_a_failure_after_the_first_event_is_the_last_event():
+    async with query_service(ScriptedModel("It", fault=Unavailable("the model is away"))) as stub:
+        events = await events_of(stub, AnswerRequest(question="When?"))
+
+    assert events[-1].error == v1.AnswerError(code="UNAVAILABLE", message="the model is away", retriable=True)
+
+
+async def test_a_failure_before_the_first_event_is_a_status():
+    async with query_service() as stub:
+        with pytest.raises(NotFound, match="no collection 'elsewhere'"):
+            await events_of(stub, AnswerRequest(question="When?", collection="elsewhere"))
+
+
+async def test_a_cancelled_call_stops_the_model():
+    llm = ScriptedModel("It was")
+    llm.waits = True
+    async with query_service(llm) as stub:
+        call = stub.answer(AnswerRequest(question="When?"), **outgoing(10))
+        await anext(aiter(call))
+        await llm.writing.wait()
+        call.cancel()
+        await llm.stopped.wait()
+
+    assert llm.closed == 1
+
+
+async def test_vectors_are_packed_floats():
+    async with query_service() as stub:
+        response = await stub.embed(EmbedRequest(texts=["abc", "zz"], role=EmbedRole.PASSAGE), **outgoing(10))
+
+    vectors = np.frombuffer(response.vectors, "<f4").reshape(2, response.dims)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1)
+    assert response.model == "letters/1"
+    assert response.prompt_tokens == 2
+
+
+async def test_questions_are_suggested():
+    async with query_service() as stub:
+        response = await stub.suggest_questions(SuggestQuestionsRequest(count=1), **outgoing(10))
+
+    assert response.questions == ["What is the Eiffel Tower?"]
+
+
+SEARCH, ANSWER, EMBED, SUGGEST = "search", "answer", "embed", "suggest_questions"
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "error", "says"),
+    [
+        (SEARCH, SearchRequest(query=""), InvalidArgument, "query is empty"),
+        (SEARCH, SearchRequest(query=" \n"), InvalidArgument, "query is empty"),
+        (SEARCH, SearchRequest(query="x" * 8193), InvalidArgument, "at most 8,192"),
+        (SEARCH, SearchRequest(query="x", top_k=0), InvalidArgument, "top_k is from 1 to 100, not 0"),
+        (SEARCH, SearchRequest(query="x", top_k=1_000_000), InvalidArgument, "not 1,000,000"),
+        (SEARCH, SearchRequest(query="x", mode=SearchMode(9)), InvalidArgument, "no search mode 9"),
+        (SEARCH, SearchRequest(query="x", rerank=True), Unimplemented, "no reranking model is loaded"),
+        (SEARCH, SearchRequest(query="x", collection="nope"), NotFound, "no collection"),
+        (
+            SEARCH,
+            SearchRequest(query="x", filter=Filter(conditions=[Condition(field="colour", equals="red")])),
+            InvalidArgument,
+            "can't test 'colour'",
+        ),
+        (ANSWER, AnswerRequest(question=""), InvalidArgument, "question is empty"),
+        (ANSWER, AnswerRequest(question="x", max_tokens=0), InvalidArgument, "max_tokens is from 1 to 4,096"),
+        (ANSWER, AnswerRequest(question="x", temperature=2.5), InvalidArgument, "from 0 to 2, not 2.5"),
+        (ANSWER, AnswerRequest(question="x", temperature=math.nan), InvalidArgument, "not nan"),
+        (ANSWER, AnswerRequest(question="x", top_p=0), InvalidArgument, "above 0 and at most 1"),
+        (ANSWER, AnswerRequest(question="x", stop=["."] * 9), InvalidArgument, "at most 8 stop texts"),
+        (ANSWER, AnswerRequest(question="x", rerank=True), Unimplemented, "no reranking model is loaded"),
+        (EMBED, EmbedRequest(), InvalidArgument, "1 to 256 texts, not 0"),
+        (EMBED, EmbedRequest(texts=["x"] * 257), InvalidArgument, "not 257"),
+        (EMBED, EmbedRequest(texts=["x", ""]), InvalidArgument, "texts is empty"),
+        (EMBED, EmbedRequest(texts=["x"], role=EmbedRole(7)), InvalidArgument, "no role 7"),
+        (SUGGEST, SuggestQuestionsRequest(count=11), InvalidArgument, "count is from 1 to 10"),
+        (SUGGEST, SuggestQuestionsRequest(answer=""), InvalidArgument, "answer is empty"),
+    ],
+)
+async def test_a_wrong_request_is_told_what_would_be_right(
+    method: str, request_: object, error: type[MeshError], says: str
+):
+    async with query_service() as stub:
+        call = getattr(stub, method)(request_, **outgoing(10))
+        with pytest.raises(error, match=says), translated():
+            await (anext(aiter(call)) if method == ANSWER else call)
+
+
+async def test_chat_says_that_it_is_not_there_yet():
+    async with query_service() as stub:
+        with pytest.raises(Unimplemented, match="ask each question with Answer"), translated():
+            await anext(aiter(stub.chat(**outgoing(10))))
