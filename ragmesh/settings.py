@@ -65,7 +65,8 @@ class Settings(BaseSettings):
     )
     llm_threads: int = Field(1, ge=1, description="CPU threads of the embedded language model")
     llm_slots: int = Field(4, ge=1, description="answers that the embedded model writes at once")
-    embed_threads: int = Field(2, ge=1, description="CPU threads of the embedded embedding model")
+    llm_context: int = Field(2048, ge=256, description="tokens of prompt and answer of the embedded model")
+    embed_threads: int = Field(1, ge=1, description="CPU threads of the embedded embedding model")
 
     upload_max_bytes: int = Field(256 * MIB, gt=0, description="largest document")
     parse_processes: int = Field(2, ge=1, description="documents that are parsed at once")

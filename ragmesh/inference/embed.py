@@ -1,0 +1,75 @@
+"""Texts to vectors on Triton.
+
+async with TritonEmbedder("127.0.0.1:8001") as embedder:
+    vectors = await embedder.embed(["How do I renew a pass?"], Role.QUERY)   # (1, 384), unit length
+"""
+
+import asyncio
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import InferInput
+
+from ragmesh.inference.port import EmbedderInfo, Role
+from ragmesh.inference.triton import Triton, translated
+from ragmesh.rpc.context import time_left
+
+MODEL = "embed"
+BATCH_MAX = 64  # of the model's configuration
+
+
+class TritonEmbedder:
+    """Implements Embedder. Entering waits for the model and reads what it is."""
+
+    def __init__(self, url: str, *, timeout_s: float = 30.0) -> None:
+        self._triton = Triton(url)
+        self._timeout_s = timeout_s
+
+    async def __aenter__(self) -> Self:
+        await self._triton.__aenter__()
+        parameters = await self._triton.wait_for_model(MODEL)
+        self._info = EmbedderInfo(
+            name=parameters["short_name"],
+            version="1",
+            dims=int(parameters["dims"]),
+            max_tokens=int(parameters["max_tokens"]),
+            languages=frozenset(parameters["languages"].split()),
+            query_prefix=parameters["query_prefix"],
+            passage_prefix=parameters["passage_prefix"],
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._triton.__aexit__(kind, error, trace)
+
+    @property
+    def info(self) -> EmbedderInfo:
+        """What the repository says of the model."""
+        return self._info
+
+    async def embed(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+        """Vectors of shape (len(texts), dims), in order. Raises Unavailable, DeadlineExceeded, InvalidArgument."""
+        vectors, _ = await self.embed_counted(texts, role)
+        return vectors
+
+    async def embed_counted(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.float32], int]:
+        """The vectors, and how many tokens were read for them."""
+        if not texts:
+            return np.empty((0, self._info.dims), np.float32), 0
+        prefix = self._info.query_prefix if role is Role.QUERY else self._info.passage_prefix
+        batches = [texts[start : start + BATCH_MAX] for start in range(0, len(texts), BATCH_MAX)]
+        results = await asyncio.gather(*(self._infer([prefix + text for text in batch]) for batch in batches))
+        vectors = [result.as_numpy("embedding") for result in results]
+        tokens = sum(int(result.as_numpy("num_tokens").sum()) for result in results)
+        return np.concatenate(vectors), tokens
+
+    async def _infer(self, texts: Sequence[str]) -> Any:
+        tensor = InferInput("text", [len(texts), 1], "BYTES")
+        tensor.set_data_from_numpy(np.array([[text.encode()] for text in texts], np.object_))
+        with translated():
+            return await self._triton.client.infer(MODEL, [tensor], client_timeout=time_left(self._timeout_s))

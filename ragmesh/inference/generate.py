@@ -1,0 +1,120 @@
+"""Messages to text on Triton, streamed.
+
+async with TritonLanguageModel("127.0.0.1:8001") as llm:
+    async for piece in llm.generate([Message("user", "Name a tea.")], Sampling(max_tokens=32)):
+        print(piece.text, end="")
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tritonclient.grpc import InferInput
+
+from ragmesh.inference.port import LanguageModelInfo, Message, Piece, Sampling
+from ragmesh.inference.triton import Triton, translated
+from ragmesh.rpc.context import time_left
+
+MODEL = "llm"
+
+
+class TritonLanguageModel:
+    """Implements LanguageModel. Entering waits for the model and reads what it is."""
+
+    def __init__(self, url: str, *, timeout_s: float = 180.0) -> None:
+        self._triton = Triton(url)
+        self._timeout_s = timeout_s
+
+    async def __aenter__(self) -> Self:
+        await self._triton.__aenter__()
+        parameters = await self._triton.wait_for_model(MODEL)
+        self._info = LanguageModelInfo(
+            name=parameters["weights"],
+            version="1",
+            context_length=int(parameters["context_length"]),
+            chat_template=parameters["chat_template"],
+            languages=frozenset(parameters["languages"].split()),
+            bytes_per_token=float(parameters["bytes_per_token"]),
+        )
+        # The template comes with the weights, and weights come from anywhere: it runs in a sandbox.
+        self._template = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(
+            self._info.chat_template
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._triton.__aexit__(kind, error, trace)
+
+    @property
+    def info(self) -> LanguageModelInfo:
+        """What the repository says of the model."""
+        return self._info
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        """Streams the text as it is written. Closing the iterator stops the generation in the server.
+
+        Raises Unavailable, DeadlineExceeded, InvalidArgument (prompt too long), ResourceExhausted.
+        """
+        inputs = _inputs(self._prompt(messages), sampling)
+        stream: Any = self._triton.client.stream_infer(
+            _once({"model_name": MODEL, "inputs": inputs, "enable_empty_final_response": True}),
+            stream_timeout=time_left(self._timeout_s),
+        )
+        try:
+            with translated():
+                async for result, error in stream:
+                    if error is not None:
+                        raise error
+                    yield (piece := _piece(result, sampling))
+                    if piece.finish_reason:
+                        return
+        finally:
+            # Leaving the loop is not enough: without this the model would write on for nobody.
+            stream.cancel()
+
+    def _prompt(self, messages: Sequence[Message]) -> str:
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        return self._template.render(messages=turns, add_generation_prompt=True)
+
+
+async def _once(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    yield request
+
+
+def _piece(result: Any, sampling: Sampling) -> Piece:
+    text = result.as_numpy("text_output")[0, 0].decode("utf-8", "replace")
+    if text:
+        return Piece(text)
+    completion_tokens = int(result.as_numpy("num_output_tokens")[0, 0])
+    return Piece(
+        "",
+        finish_reason="length" if completion_tokens >= sampling.max_tokens else "stop",
+        prompt_tokens=int(result.as_numpy("num_input_tokens")[0, 0]),
+        completion_tokens=completion_tokens,
+    )
+
+
+def _inputs(prompt: str, sampling: Sampling) -> list[InferInput]:
+    inputs = [
+        _tensor("text_input", [[prompt.encode()]], "BYTES", np.object_),
+        _tensor("max_tokens", [[sampling.max_tokens]], "INT32", np.int32),
+        _tensor("temperature", [[sampling.temperature]], "FP32", np.float32),
+        _tensor("top_p", [[sampling.top_p]], "FP32", np.float32),
+        _tensor("stream", [[True]], "BOOL", np.bool_),
+    ]
+    if sampling.seed is not None:
+        inputs.append(_tensor("seed", [[sampling.seed]], "UINT64", np.uint64))
+    if sampling.stop:
+        inputs.append(_tensor("stop_words", [[text.encode() for text in sampling.stop]], "BYTES", np.object_))
+    return inputs
+
+
+def _tensor(name: str, values: list[list[Any]], kind: str, dtype: Any) -> InferInput:
+    array = np.array(values, dtype)
+    tensor = InferInput(name, list(array.shape), kind)
+    tensor.set_data_from_numpy(array)
+    return tensor

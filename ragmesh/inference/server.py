@@ -1,0 +1,157 @@
+"""Runs the embedded Triton: `python -m ragmesh.inference.server`.
+
+Checks what would fail silently, starts the server against the repository at `RAGMESH_MODELS_DIR`, watches its
+models, and takes the whole process group and its shared memory away at the end.
+"""
+
+import asyncio
+import ctypes
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import structlog
+
+from ragmesh.inference import build
+from ragmesh.inference.preflight import CannotStart, Installation, check_repository, installation
+from ragmesh.inference.watchdog import Watchdog
+from ragmesh.rpc.server import STOP_SIGNALS, run
+from ragmesh.settings import Settings
+
+log = structlog.get_logger()
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 where POSIX shared memory lives
+GRACE_S = 5.0
+PR_SET_PDEATHSIG = 1
+MODELS = ("embed", "llm")
+
+
+async def main(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT, or until the server dies by itself (exit code 1)."""
+    try:
+        triton = installation()
+        check_repository(settings.models)
+    except (CannotStart, build.MissingWeights) as error:
+        sys.exit(str(error))
+    with _backends(triton) as backends:
+        code = await _serve(settings, triton, backends)
+    if code is not None:
+        sys.exit(f"tritonserver ended by itself with code {code}")
+
+
+async def _serve(settings: Settings, triton: Installation, backends: Path) -> int | None:
+    """Returns None when it was asked to stop, else the server's exit code."""
+    region = region_prefix(settings)
+    remove_regions(region)
+    server = await asyncio.create_subprocess_exec(
+        *command(settings, triton, backends, region),
+        env=environment(triton),
+        start_new_session=True,
+        preexec_fn=_die_with_parent,
+        stdin=asyncio.subprocess.DEVNULL,
+    )
+    stop = asyncio.Event()
+    for number in STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        async with Watchdog(settings.triton_url):
+            return await _first_of(stop, server)
+    finally:
+        await end_group(server)
+        remove_regions(region)
+
+
+async def _first_of(stop: asyncio.Event, server: asyncio.subprocess.Process) -> int | None:
+    asked, ended = asyncio.create_task(stop.wait()), asyncio.create_task(server.wait())
+    await asyncio.wait((asked, ended), return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    ended.cancel()
+    return None if stop.is_set() else server.returncode
+
+
+async def end_group(server: asyncio.subprocess.Process) -> None:
+    """Ends the server and its stubs. The stubs ignore SIGTERM once their server is gone."""
+    if server.returncode is None:
+        server.terminate()
+        try:
+            await asyncio.wait_for(server.wait(), GRACE_S)
+        except TimeoutError:
+            log.warning("triton.slow_to_stop")
+    try:
+        os.killpg(server.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    await server.wait()
+
+
+def command(settings: Settings, triton: Installation, backends: Path, region: str) -> list[str]:
+    """The server's command line."""
+    host, _, grpc_port = settings.triton_url.rpartition(":")
+    metrics = urlsplit(settings.triton_metrics_url)
+    return [
+        str(triton.root / "bin" / "tritonserver"),
+        f"--model-repository={settings.models}",
+        "--model-control-mode=explicit",
+        *(f"--load-model={model}" for model in MODELS),
+        f"--backend-directory={backends}",
+        f"--backend-config=python,shm-region-prefix-name={region}",
+        "--allow-http=false",
+        f"--grpc-address={host}",
+        f"--grpc-port={grpc_port}",
+        f"--metrics-address={metrics.hostname}",
+        f"--metrics-port={metrics.port}",
+        "--allow-gpu-metrics=false",
+        "--strict-readiness=false",
+        f"--exit-timeout-secs={GRACE_S:.0f}",
+    ]
+
+
+def environment(triton: Installation) -> dict[str, str]:
+    """The server's environment: its stubs find this interpreter by PATH and its library by LD_LIBRARY_PATH."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
+    libraries = [str(triton.libpython) if triton.libpython else "", inherited.get("LD_LIBRARY_PATH", "")]
+    return {
+        **inherited,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", "")]),
+        "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries)),
+    }
+
+
+@contextmanager
+def _backends(triton: Installation) -> Iterator[Path]:
+    """A backend folder with the stub in it: the wheel keeps the stubs elsewhere."""
+    folder = Path(tempfile.mkdtemp(prefix="ragmesh-triton-"))
+    try:
+        python = folder / "python"
+        python.mkdir()
+        packaged = triton.root / "backends" / "python"
+        for file in (triton.stub, packaged / "libtriton_python.so", packaged / "triton_python_backend_utils.py"):
+            (python / file.name).symlink_to(file)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def region_prefix(settings: Settings) -> str:
+    """Names this server's shared memory, so that what a killed one left can be told and removed."""
+    return f"ragmesh_{settings.triton_url.rpartition(':')[2]}_"
+
+
+def remove_regions(prefix: str) -> None:
+    """Removes the shared memory of a server that is gone."""
+    for region in SHARED_MEMORY.glob(f"{prefix}*"):
+        region.unlink(missing_ok=True)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    run("triton", main)

@@ -1,0 +1,163 @@
+"""A connection to Triton, as all of its clients here use it."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import structlog
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
+from ragmesh.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    MeshError,
+    NotFound,
+    Unavailable,
+)
+
+log = structlog.get_logger()
+
+CALL_S = 5.0  # for everything but inference
+STARTUP_PAUSE_S = 0.25
+SILENCE_S = 10.0  # between two log lines while waiting
+CHANNEL_ARGUMENTS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+]
+STUB_DIED = "Stub process"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """A version of a model, as the server tells it."""
+
+    name: str
+    version: str
+    state: str  # "READY", "UNAVAILABLE", "LOADING" or "UNLOADING"
+    reason: str
+    parameters: Mapping[str, str]  # of its configuration; empty unless it is ready
+    successes: int
+    failures: int
+
+
+class Triton:
+    """A client of one server. Use it with `async with`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    async def __aenter__(self) -> Self:
+        self.client: Any = InferenceServerClient(self.url, channel_args=CHANNEL_ARGUMENTS)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.client.close()
+
+    async def parameters(self, model: str) -> Mapping[str, str]:
+        """The parameters of a ready model's configuration."""
+        with translated():
+            answer = await self.client.get_model_config(model, client_timeout=CALL_S)
+        return {name: value.string_value for name, value in answer.config.parameters.items()}
+
+    async def wait_for_model(self, model: str) -> Mapping[str, str]:
+        """Waits until a model is ready, however long, and returns its parameters."""
+        said = float("-inf")
+        while True:
+            try:
+                if await self.client.is_model_ready(model, client_timeout=CALL_S):
+                    return await self.parameters(model)
+            except (InferenceServerException, MeshError) as error:
+                reason = str(error)
+            else:
+                reason = "not ready"
+            if time.monotonic() - said > SILENCE_S:
+                said = time.monotonic()
+                log.info("triton.waiting", url=self.url, model=model, reason=reason)
+            await asyncio.sleep(STARTUP_PAUSE_S)
+
+    async def version(self) -> str:
+        """The server's version. Raises Unavailable."""
+        with translated():
+            return (await self.client.get_server_metadata(client_timeout=CALL_S)).version
+
+    async def models(self) -> list[ModelStatus]:
+        """Every version of every model of the repository, by name."""
+        with translated():
+            index = await self.client.get_model_repository_index(client_timeout=CALL_S)
+        return [await self._status(entry) for entry in sorted(index.models, key=lambda m: (m.name, m.version))]
+
+    async def _status(self, entry: Any) -> ModelStatus:
+        if entry.state != "READY":
+            return ModelStatus(entry.name, entry.version, entry.state or "UNAVAILABLE", entry.reason, {}, 0, 0)
+        parameters = await self.parameters(entry.name)
+        with translated():
+            statistics = await self.client.get_inference_statistics(
+                entry.name, entry.version, client_timeout=CALL_S
+            )
+        counts = statistics.model_stats[0].inference_stats
+        return ModelStatus(
+            entry.name,
+            entry.version,
+            entry.state,
+            entry.reason,
+            parameters,
+            successes=counts.success.count,
+            failures=counts.fail.count,
+        )
+
+    async def reload(self, model: str) -> None:
+        """Unloads and loads a model: the only cure for one whose Python process has died."""
+        with translated():
+            await self.client.unload_model(model, client_timeout=CALL_S)
+            await self.client.load_model(model, client_timeout=60.0)
+
+
+BY_STATUS: Mapping[str, Callable[[str], MeshError]] = {
+    "UNAVAILABLE": lambda message: Unavailable(f"the inference server is away or busy: {message}"),
+    "DEADLINE_EXCEEDED": lambda _: DeadlineExceeded("the inference server did not answer in time"),
+    "CANCELLED": lambda _: Unavailable("the inference server ended the request; try again"),
+    "INVALID_ARGUMENT": InvalidArgument,
+    "INVALID_ARG": InvalidArgument,  # the Python backend's word for it
+    "NOT_FOUND": NotFound,
+    "FAILED_PRECONDITION": FailedPrecondition,
+}
+
+
+def _internal(message: str) -> MeshError:
+    return Internal(f"the inference server failed: {message}")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raises `ragmesh.errors` in the place of tritonclient's one exception."""
+    try:
+        yield
+    except InferenceServerException as error:
+        raise from_triton(error) from None
+    except grpc.aio.AioRpcError as error:  # tritonclient lets those of a stream through
+        raise from_triton(InferenceServerException(error.details() or "", str(error.code()))) from None
+
+
+def from_triton(error: InferenceServerException) -> MeshError:
+    """The error that a failure of Triton means for a caller."""
+    message = error.message() or "Triton gave no reason"
+    status = (error.status() or "").removeprefix("StatusCode.")
+    if not status:  # an error on a stream: its status leads the message, where the model put it there
+        status, _, rest = message.partition(": ")
+        message = rest if status in BY_STATUS else message
+    if STUB_DIED in message:  # the server calls it INTERNAL; the watchdog cures it within seconds
+        return Unavailable("the model's process has died and is being restarted; try again")
+    return BY_STATUS.get(status, _internal)(message)

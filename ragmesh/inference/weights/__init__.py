@@ -1,0 +1,1 @@
+"""Weights out of installed packages, as models that Triton's Python backend can run."""

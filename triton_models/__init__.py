@@ -1,0 +1,1 @@
+"""Triton's model repositories, as templates: the build adds the weights."""
