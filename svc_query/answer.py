@@ -24,6 +24,7 @@ from svc_query.language import readable_share
 from svc_query.prompt import budget, pack
 from svc_query.retrieve import Retriever, Search
 from svc_query.sentences import excerpt
+from svc_query.terms import terms
 from svc_query.wording import wording_for
 
 FIRST_TOKEN_SECONDS = Histogram(
@@ -101,7 +102,7 @@ def _plan(question: Question, hits: Sequence[Hit], llm: LanguageModel) -> _Plan:
     if not hits:
         return _Plan((), (), _say(words.nothing_found, finish_reason=FinishReason.NOT_FOUND))
     if readable_share(question.text, llm.info.languages) < SPOKEN_MIN:
-        passages = _numbered(hits[:QUOTES_MAX])
+        passages = _numbered(_closest(question, hits))
         quotes = (_quote(passage, question) for passage in passages)
         return _Plan(passages, [""] * len(passages), _say(words.quoting, *quotes))  # quotes are marked already
     prompt = pack(question.text, [hit.chunk for hit in hits], budget(llm.info))
@@ -113,6 +114,13 @@ def _plan(question: Question, hits: Sequence[Hit], llm: LanguageModel) -> _Plan:
 
 def _numbered(hits: Sequence[Hit]) -> tuple[Citation, ...]:
     return tuple(Citation(number, hit.chunk, hit.score) for number, hit in enumerate(hits, start=1))
+
+
+def _closest(question: Question, hits: Sequence[Hit]) -> Sequence[Hit]:
+    """The hits worth quoting: the first, and those that share at least half as many terms with the question."""
+    asked = terms(question.text)
+    shared = [len(asked & terms(hit.chunk.text)) for hit in hits]
+    return [hit for hit, count in zip(hits, shared, strict=True) if 2 * count >= shared[0]][:QUOTES_MAX]
 
 
 def _quote(passage: Citation, question: Question) -> str:

@@ -25,6 +25,7 @@ _HAN_SENTENCE_END = re.compile(r"[。！？；][”’」』）]*$")
 _CLOSING = "”’」』）"
 
 SUPPORT_MIN = 0.5  # share of a sentence's terms that a source must hold
+TOLD_MIN = 1 / 3  # likewise of those that the question did not have: a model says them in words of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,11 @@ class _Evidence:
 
     def support(self, claim: "_Evidence", asked: frozenset[str]) -> float:
         """How much of a claim stands here, 0 to 1; words that the question already had prove nothing alone."""
-        if not claim.numbers <= self.numbers:
-            return 0.0
         told = claim.terms - asked
-        if not told and not claim.numbers:
+        tells_nothing = not told and not claim.numbers
+        if tells_nothing or not claim.numbers <= self.numbers or _share(told, self.terms) < TOLD_MIN:
             return 0.0
-        return min(_share(claim.terms, self.terms), _share(told, self.terms))
+        return _share(claim.terms, self.terms)
 
 
 @dataclass(slots=True)

@@ -13,11 +13,11 @@ _DEFINITION = re.compile(
     r"(?P<name>(?:(?:The|A|An) )?[A-Z][\w'’-]*(?: (?:of the|of|for|and|[\w'’-]+)){0,4}?)"
     r" (?P<verb>is|are|was|were) (?:an?|the|one|called) "
 )
-_NAME = re.compile(r"(?<=[a-z,] )[A-Z][\w'’-]+(?: (?:of |the )?[A-Z][\w'’-]+){1,3}")
+_NAME = re.compile(r"(?<=[a-z,] )(?:the )?[A-Z][\w'’-]+(?: (?:of |the )?[A-Z][\w'’-]+){1,3}")
 _YEAR = re.compile(r"\b[Ii]n (?P<year>1[5-9]\d\d|20\d\d)\b")
-_HAN_DEFINITION = re.compile(r"(?P<name>[\u4e00-\u9fffA-Za-z0-9· ]{2,14}?)(?:是指|指的是|是|被称为)(?![否不])")
+_HAN_DEFINITION = re.compile(r"(?P<name>[\u4e00-\u9fffA-Za-z0-9· ]{2,12}?)(?:是指|指的是|被称为|是(?=[一由]))")
 _HAN_TERM = re.compile(r"[《“「](?P<name>[^《》“”「」，。]{2,16})[》”」]")
-_HAN_VAGUE = frozenset("它他她这那我你其此该者但而且因所如当就也还都又只")
+_HAN_VAGUE = frozenset("它他她这那我你其此该者但而且因所如当就也还都又只的在有对从于和与或没被将会最")
 _VAGUE = STOP_WORDS | {"there", "one", "someone", "everyone", "something", "today", "yesterday"}
 
 HEADING_WORDS_MAX = 10

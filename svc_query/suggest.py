@@ -14,7 +14,7 @@ from svc_query.retrieve import Retriever, Search
 from svc_query.terms import numbers, terms
 
 PASSAGES_MAX = 64  # that are read for questions
-PASSAGES_OF_ANSWER = 8
+PASSAGES_OF_ANSWER = 3
 FOUND_WITHIN = 5  # a question is answered by its passage if a search finds it among so many
 CHECKED_AT_ONCE = 4
 CHECKED_MAX = 40

@@ -14,7 +14,7 @@ TOWER = passage(
     document="tower",
 )
 TYRES = passage("Change to winter tyres in October.", document="handbook", headings=("Cars", "Winter tyres"))
-HAN = passage("埃菲尔铁塔是巴黎的一座铁塔。它位于《战神广场》旁边。", document="铁塔", headings=("历史背景",))
+HAN = passage("埃菲尔铁塔是一座铁塔。它位于《战神广场》旁边。", document="铁塔", headings=("历史背景",))
 
 
 @asynccontextmanager
