@@ -13,14 +13,25 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
 from ragmesh.storage.vectors.port import Hit
+from svc_query.language import likeness, readable_share
 
 BALANCED = 0.5  # weight of the dense side where the embedding model reads the question
 LEANING = 0.1  # where it does not: enough to order what BM25 holds to be equal
+SAMPLE_HITS = 3
+SAMPLE_CHARS = 64
 
 
-def dense_weight(readable_share: float) -> float:
-    """The weight of the dense side for a question of which the embedding model can read this share."""
-    return LEANING + (BALANCED - LEANING) * readable_share
+def dense_weight(question: str, languages: frozenset[str], sparse: Sequence[Hit]) -> float:
+    """The weight of the dense side, 0 to 1.
+
+    It falls with the share of the question that the embedding model does not read. It rises when the model reads
+    both, but the passages that BM25 found are in another script: names and numbers alone have led there.
+    """
+    sample = " ".join(hit.chunk.text[:SAMPLE_CHARS] for hit in sparse[:SAMPLE_HITS])
+    reads_question, reads_sample = readable_share(question, languages), readable_share(sample, languages)
+    foreign = max(0.0, 1 - 2 * likeness(question, sample)) * min(reads_question, reads_sample)
+    weight = LEANING + (BALANCED - LEANING) * reads_question
+    return weight / (weight + (1 - weight) * (1 - foreign))
 
 
 def fuse(dense: Sequence[Hit], sparse: Sequence[Hit], weight: float) -> list[Hit]:

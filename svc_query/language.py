@@ -1,10 +1,11 @@
-"""How much of a question the embedding model can read, told by its script.
+"""Which languages a text may be in, told by its script.
 
 >>> readable_share("谁赢了 Super Bowl?", frozenset({"en"}))
 0.5
 """
 
 import unicodedata
+from collections import Counter
 from functools import lru_cache
 
 _SCRIPTS_OF = {
@@ -25,17 +26,32 @@ _LATIN = frozenset({"LATIN"})
 
 
 def readable_share(text: str, languages: frozenset[str]) -> float:
-    """The share of a text's letters in scripts of these languages, 0 to 1; 1 for a text without letters.
+    """The share of a text in scripts of these languages, 0 to 1; 1 for a text without letters.
+
+    Languages of one script are not told apart: a question in Spanish, put to an English model, is at least spelled
+    in letters that it knows.
+    """
+    scripts = frozenset[str]().union(*(_SCRIPTS_OF.get(language, _LATIN) for language in languages))
+    shares = script_shares(text)
+    return sum(share for script, share in shares.items() if script in scripts) if shares else 1.0
+
+
+def likeness(text: str, other: str) -> float:
+    """How much of one script two texts are, 0 to 1: only then can they have words in common."""
+    shares, others = script_shares(text), script_shares(other)
+    return sum(min(share, others.get(script, 0.0)) for script, share in shares.items()) if shares else 1.0
+
+
+def script_shares(text: str) -> dict[str, float]:
+    """The scripts of a text's letters, with shares that add up to 1.
 
     Letters count by their length in UTF-8, so that a Han character, which says as much as a few Latin letters,
-    weighs as much as three. Languages of one script are not told apart: a question in Spanish, put to an English
-    model, is at least spelled in letters that it knows.
+    weighs as much as three.
     """
-    letters = [(script_of(letter), len(letter.encode())) for letter in text if letter.isalpha()]
-    if not letters:
-        return 1.0
-    scripts = frozenset().union(*(_SCRIPTS_OF.get(language, _LATIN) for language in languages))
-    return sum(size for script, size in letters if script in scripts) / sum(size for _, size in letters)
+    sizes = Counter[str]()
+    for letter in filter(str.isalpha, text):
+        sizes[script_of(letter)] += len(letter.encode())
+    return {script: size / sizes.total() for script, size in sizes.items()}
 
 
 @lru_cache(maxsize=4096)

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Self
 
 import pytest
 import pytest_asyncio
+
+from ragmesh.storage.vectors import lite
 
 
 class MilvusServer:
@@ -31,14 +32,10 @@ class MilvusServer:
 
     async def start(self) -> None:
         self._process: Process = await asyncio.create_subprocess_exec(
-            str(Path(sys.executable).with_name("milvus-lite")),
-            "server",
-            *("--data-dir", str(self._folder)),
-            *("--host", "127.0.0.1"),
-            *("--port", str(self._port)),
+            *lite.command(self._folder, self._port),
             stdout=DEVNULL,
             stderr=STDOUT,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | lite.ENVIRONMENT,
         )
 
     async def kill(self) -> None:

@@ -81,7 +81,27 @@ def test_any_text_has_a_share(text):
     assert 0.0 <= readable_share(text, BOTH) <= 1.0
 
 
-def test_the_weight_follows_the_share():
-    assert dense_weight(1.0) == BALANCED
-    assert dense_weight(0.0) == LEANING
-    assert LEANING < dense_weight(0.5) < BALANCED
+def passage(text: str) -> list[Hit]:
+    return [Hit(Chunk("c", "d", 1, 0, "d", "text/plain", 0, 0, len(text), text), 1.0)]
+
+
+def test_the_weight_follows_what_the_model_reads():
+    english = passage("The Panthers won the game in Denver.")
+    chinese = passage("黑豹队在丹佛赢得了 NFL 比赛。")
+
+    assert dense_weight("Who won?", EN, english) == BALANCED
+    assert dense_weight("谁赢了？", EN, chinese) == LEANING
+    assert dense_weight("谁赢了？", BOTH, chinese) == BALANCED
+    assert LEANING < dense_weight("谁赢了 NFL 比赛？", EN, chinese) < BALANCED
+
+
+def test_words_of_another_script_prove_little():
+    assert dense_weight("Who won the NFL?", BOTH, passage("黑豹队在丹佛赢得了 NFL 比赛。")) > 0.6
+    assert dense_weight("谁赢了？", BOTH, passage("The Panthers won the game.")) == 1.0
+    assert dense_weight("谁赢了？", EN, passage("The Panthers won the game.")) == LEANING
+
+
+@given(st.text(), st.text())
+def test_a_weight_is_a_share_whatever_the_texts(question, text):
+    assert 0.0 < dense_weight(question, EN, passage(text)) <= 1.0
+    assert LEANING <= dense_weight(question, BOTH, []) <= 1.0
