@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from ragmesh.chunk import Chunk
-
 DEFAULT_COLLECTION = "default"
 
 
@@ -140,13 +138,21 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """A document cut into chunks."""
+class Result:
+    """What processing a document came to."""
 
-    chunks: tuple[Chunk, ...]
     content_type: str
     page_count: int
+    chunk_count: int
 
 
 class LeaseLost(Exception):
     """The lease ran out or was taken, or the document is being deleted: whatever was done under it is void."""
+
+
+class IngestError(Exception):
+    """A step failed, for a reason that was understood."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure

@@ -1,17 +1,19 @@
 """What the domain asks of the world. `store` implements the first four in SQL; the others come from `ragmesh`."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
+from svc_document.chunking import ChunkedDocument
 from svc_document.model import (
     Collection,
-    Cut,
     Document,
     Failure,
     Lease,
     LiveDocument,
     NewDocument,
     Queued,
+    Result,
     State,
     Stats,
 )
@@ -95,7 +97,7 @@ class Leases(Protocol):
         """Prolongs leases and notes their progress; returns those that still hold."""
         ...
 
-    async def finish(self, lease: Lease, cut: Cut) -> None:
+    async def finish(self, lease: Lease, result: Result) -> None:
         """READY: the lease's generation is the searchable one from here on."""
         ...
 
@@ -137,4 +139,12 @@ class Chores(Protocol):
 
     async def stats(self) -> Stats:
         """Counts over all tenants."""
+        ...
+
+
+class Cutter(Protocol):
+    """Reads text out of files and cuts it, where a hostile file harms nobody else."""
+
+    async def chunks(self, path: Path, name: str) -> ChunkedDocument:
+        """The passages of a file. Raises ParseError."""
         ...

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_, case, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ragmesh.storage.database import Database
-from svc_document.model import UNFINISHED, Cut, Failure, Lease, LeaseLost, Queued, State
+from svc_document.model import UNFINISHED, Failure, Lease, LeaseLost, Queued, Result, State
 from svc_document.store.collections import change
 from svc_document.store.tables import NO_ERROR, NO_LEASE, documents, from_failure
 
@@ -76,7 +76,7 @@ class SqlLeases:
                     renewed.add(lease)
         return renewed
 
-    async def finish(self, lease: Lease, cut: Cut) -> None:
+    async def finish(self, lease: Lease, result: Result) -> None:
         async with self._database.write() as connection:
             row = (await connection.execute(select(documents).where(_held(lease)).with_for_update())).first()
             if not row:
@@ -86,13 +86,13 @@ class SqlLeases:
                 lease,
                 state=State.READY,
                 live_generation=lease.generation,
-                chunk_count=len(cut.chunks),
-                page_count=cut.page_count,
-                content_type=cut.content_type,
+                chunk_count=result.chunk_count,
+                page_count=result.page_count,
+                content_type=result.content_type,
                 progress=1.0,
                 **NO_ERROR,
             )
-            await change(connection, lease.collection_id, chunks=len(cut.chunks) - row.chunk_count, revise=True)
+            await change(connection, lease.collection_id, chunks=result.chunk_count - row.chunk_count, revise=True)
 
     async def retry(self, lease: Lease, failure: Failure, delay_s: float) -> None:
         due = datetime.now(UTC) + timedelta(seconds=delay_s)

@@ -1,0 +1,138 @@
+"""`python -m svc_document api` takes documents in; `python -m svc_document worker` makes them searchable."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from ragmesh.inference.embed import TritonEmbedder
+from ragmesh.inference.port import Embedder
+from ragmesh.rpc.server import run, serving
+from ragmesh.settings import Settings
+from ragmesh.storage.blobs import Blobs, ObjectBlobs
+from ragmesh.storage.database import Database, connect, migrate
+from ragmesh.storage.events.outbox import OutboxConsumer
+from ragmesh.storage.events.port import Consumer
+from ragmesh.storage.vectors.milvus import MilvusVectors
+from ragmesh.storage.vectors.port import ChunkWriter
+from svc_document.collections import Shelves
+from svc_document.documents import Library
+from svc_document.indexing import Indexer
+from svc_document.ingest import Ingest
+from svc_document.leasing import LeaseKeeper
+from svc_document.migrations import MIGRATIONS
+from svc_document.parse.pool import ParsePool
+from svc_document.ports import Cutter
+from svc_document.service import DocumentServicer
+from svc_document.stages import RetryPolicy
+from svc_document.store.chores import SqlChores
+from svc_document.store.collections import SqlCollections
+from svc_document.store.documents import SqlDocuments
+from svc_document.store.leases import SqlLeases
+from svc_document.sweep import Sweeper
+from svc_document.upload import Uploads
+from svc_document.watch import Watchtower
+from svc_document.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What both processes stand on."""
+
+    settings: Settings
+    database: Database
+    blobs: Blobs
+    embedder: Embedder
+    vectors: ChunkWriter
+
+
+@asynccontextmanager
+async def parts(settings: Settings) -> AsyncIterator[Parts]:
+    """Opens the stores, and brings the schema up to date."""
+    async with (
+        connect(settings.database) as database,
+        TritonEmbedder(settings.triton_url) as embedder,
+        MilvusVectors(settings.milvus_uri, settings.milvus_token.get_secret_value(), embedder.info) as vectors,
+    ):
+        await migrate(database, MIGRATIONS)
+        yield Parts(settings, database, ObjectBlobs.at(settings.blobs), embedder, vectors)
+
+
+@asynccontextmanager
+async def servicer(parts: Parts) -> AsyncIterator[DocumentServicer]:
+    """The gRPC side."""
+    collections, documents = SqlCollections(parts.database), SqlDocuments(parts.database)
+    async with Watchtower(documents) as watchtower:
+        yield DocumentServicer(
+            Uploads(collections, documents, parts.blobs, max_bytes=parts.settings.upload_max_bytes),
+            Library(collections, documents, parts.blobs, parts.vectors),
+            Shelves(collections, parts.vectors),
+            watchtower,
+            SqlChores(parts.database),
+        )
+
+
+@asynccontextmanager
+async def worker(parts: Parts, cutter: Cutter) -> AsyncIterator[Worker]:
+    """The ingesting side."""
+    settings = parts.settings
+    leases = SqlLeases(parts.database, lease_s=settings.lease_s)
+    policy = RetryPolicy(settings.max_attempts, settings.retry_first_delay_s, settings.retry_max_delay_s)
+    async with (
+        LeaseKeeper(leases, lease_s=settings.lease_s) as keeper,
+        Indexer(parts.embedder, parts.vectors, batch=settings.embed_batch) as indexer,
+    ):
+        ingest = Ingest(
+            leases=leases,
+            keeper=keeper,
+            blobs=parts.blobs,
+            cutter=cutter,
+            indexer=indexer,
+            vectors=parts.vectors,
+            policy=policy,
+        )
+        yield Worker(consumer(parts), ingest, at_once=settings.ingest_concurrency)
+
+
+def consumer(parts: Parts) -> Consumer:
+    """How queued documents reach this worker."""
+    settings = parts.settings
+    if settings.events_url != "outbox:":
+        raise ValueError(f"RAGMESH_EVENTS_URL is {settings.events_url!r}: this version knows outbox: only")
+    return OutboxConsumer(parts.database, poll_s=settings.poll_s, visibility_s=settings.lease_s)
+
+
+async def serve_api(settings: Settings) -> None:
+    """Takes documents in until the process is asked to end."""
+    async with (
+        parts(settings) as opened,
+        servicer(opened) as service,
+        serving("document", [service], settings) as running,
+    ):
+        await running.stopped()
+
+
+async def serve_worker(settings: Settings) -> None:
+    """Makes documents searchable until the process is asked to end."""
+    async with parts(settings) as opened, ParsePool(settings) as pool, worker(opened, pool) as working:
+        sweeper = Sweeper(
+            SqlChores(opened.database),
+            SqlDocuments(opened.database),
+            opened.blobs,
+            opened.vectors,
+            every_s=settings.retry_first_delay_s,
+        )
+        async with serving("worker", [], settings) as running, asyncio.TaskGroup() as tasks:
+            running_tasks = [tasks.create_task(working.run()), tasks.create_task(sweeper.run())]
+            await running.stopped()
+            for task in running_tasks:
+                task.cancel()
+
+
+PROCESSES = {"api": ("document", serve_api), "worker": ("worker", serve_worker)}
+
+if __name__ == "__main__":
+    if sys.argv[1:] not in ([name] for name in PROCESSES):
+        sys.exit("usage: python -m svc_document api|worker")
+    run(*PROCESSES[sys.argv[1]])
