@@ -1,21 +1,23 @@
 """Runs the embedded Triton: `python -m ragmesh.inference.server`.
 
-Checks what would fail silently, starts the server against the repository at `RAGMESH_MODELS_DIR`, watches its
-models, and takes the whole process group and its shared memory away at the end.
+Checks what would fail silently, starts the server against the model repository, watches its models, and takes the
+whole process group and its shared memory away at the end.
 """
 
 import asyncio
 import ctypes
+import hashlib
 import os
 import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import structlog
 
 from ragmesh.inference import build
@@ -34,6 +36,8 @@ MODELS = ("embed", "llm")
 
 async def main(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT, or until the server dies by itself (exit code 1)."""
+    if os.getpid() != os.getpgrp():
+        os.setpgrp()
     try:
         triton = installation()
         check_repository(settings.models)
@@ -52,7 +56,6 @@ async def _serve(settings: Settings, triton: Installation, backends: Path) -> in
     server = await asyncio.create_subprocess_exec(
         *command(settings, triton, backends, region),
         env=environment(triton),
-        start_new_session=True,
         preexec_fn=_die_with_parent,
         stdin=asyncio.subprocess.DEVNULL,
     )
@@ -76,18 +79,19 @@ async def _first_of(stop: asyncio.Event, server: asyncio.subprocess.Process) -> 
 
 
 async def end_group(server: asyncio.subprocess.Process) -> None:
-    """Ends the server and its stubs. The stubs ignore SIGTERM once their server is gone."""
+    """Ends the server and its stubs, which share this process's group. Stubs outlive their server, and SIGTERM."""
     if server.returncode is None:
         server.terminate()
         try:
             await asyncio.wait_for(server.wait(), GRACE_S)
         except TimeoutError:
             log.warning("triton.slow_to_stop")
-    try:
-        os.killpg(server.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    await server.wait()
+            server.kill()
+            await server.wait()
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if process.pid != os.getpid() and os.getpgid(process.pid) == os.getpgrp():
+                process.kill()
 
 
 def command(settings: Settings, triton: Installation, backends: Path, region: str) -> list[str]:
@@ -139,8 +143,8 @@ def _backends(triton: Installation) -> Iterator[Path]:
 
 
 def region_prefix(settings: Settings) -> str:
-    """Names this server's shared memory, so that what a killed one left can be told and removed."""
-    return f"ragmesh_{settings.triton_url.rpartition(':')[2]}_"
+    """Names the shared memory of this data folder, so that what a killed server left can be told and removed."""
+    return f"ragmesh_{hashlib.sha256(str(settings.home).encode()).hexdigest()[:12]}_"
 
 
 def remove_regions(prefix: str) -> None:

@@ -173,7 +173,7 @@ def number_of(request, name):
 
 
 def refuse(sender, message, code):
-    """Ends a request with an error. Triton drops the status of a stream's errors, so it leads the message as well."""
+    """Ends a request with an error. Triton drops the status of errors on a stream: it leads the message too."""
     error = pb_utils.TritonError(f"{code}: {message}", getattr(pb_utils.TritonError, code))
     sender.send(pb_utils.InferenceResponse(error=error), flags=FINAL)
 

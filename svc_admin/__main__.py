@@ -1,0 +1,42 @@
+"""The admin service's process: `python -m svc_admin`."""
+
+from contextlib import AsyncExitStack
+
+from pymilvus import AsyncMilvusClient
+
+from ragmesh.inference.triton import Triton
+from ragmesh.rpc.channels import connect
+from ragmesh.rpc.discovery import StaticDiscovery
+from ragmesh.rpc.server import run, serving
+from ragmesh.settings import Settings
+from ragmesh.v1 import DocumentServiceStub
+from svc_admin.backends import Backends
+from svc_admin.instances import Instances
+from svc_admin.service import AdminServicer
+
+
+async def main(settings: Settings) -> None:
+    """Builds the adapters, wires them, serves until it is asked to stop."""
+    addresses = StaticDiscovery.parse(settings.discovery_url).addresses
+    async with AsyncExitStack() as opened:
+        channels = {
+            service: (address, await opened.enter_async_context(connect(settings, service)))
+            for service, address in addresses.items()
+        }
+        triton = await opened.enter_async_context(Triton(settings.triton_url))
+        milvus = AsyncMilvusClient(settings.milvus_uri, token=settings.milvus_token.get_secret_value())
+        opened.push_async_callback(milvus.close)
+        backends = Backends(triton, milvus, settings.milvus_uri)
+        servicer = AdminServicer(
+            settings=settings,
+            instances=Instances(channels),
+            documents=DocumentServiceStub(channels["document"][1]),
+            backends=backends.observe,
+            models=backends.models,
+        )
+        running = await opened.enter_async_context(serving("admin", [servicer], settings))
+        await running.stopped()
+
+
+if __name__ == "__main__":
+    run("admin", main)

@@ -1,0 +1,62 @@
+"""Asks Triton and Milvus how they are, and Triton what models it has."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from pymilvus import AsyncMilvusClient, MilvusException
+
+from ragmesh.errors import MeshError
+from ragmesh.inference.triton import ModelStatus, Triton
+from ragmesh.v1 import Backend, Health, Model, ModelRole
+
+ANSWER_WITHIN_S = 2.0
+ROLES = {"embed": ModelRole.EMBED, "llm": ModelRole.LLM, "rerank": ModelRole.RERANK}
+
+
+class Backends:
+    """The servers behind the mesh."""
+
+    def __init__(self, triton: Triton, milvus: AsyncMilvusClient, milvus_uri: str) -> None:
+        self._triton = triton
+        self._milvus = milvus
+        self._milvus_uri = milvus_uri
+
+    async def observe(self) -> list[Backend]:
+        """Both, as they answer now."""
+        return await asyncio.gather(
+            _probe("milvus", self._milvus_uri, self._milvus_version),
+            _probe("triton", self._triton.url, self._triton.version),
+        )
+
+    async def models(self) -> list[Model]:
+        """Every version of every model. Raises Unavailable."""
+        return [_model(status) for status in await self._triton.models()]
+
+    async def _milvus_version(self) -> str:
+        return await self._milvus.get_server_version(timeout=ANSWER_WITHIN_S)
+
+
+async def _probe(role: str, uri: str, version: Callable[[], Awaitable[str]]) -> Backend:
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            return Backend(role=role, uri=uri, health=Health.SERVING, detail=await version())
+    except (MeshError, MilvusException, TimeoutError) as error:
+        return Backend(role=role, uri=uri, health=Health.UNREACHABLE, detail=str(error) or "no answer in time")
+
+
+def _model(status: ModelStatus) -> Model:
+    parameters = status.parameters
+    return Model(
+        name=status.name,
+        version=status.version,
+        role=ROLES.get(status.name, ModelRole.UNSPECIFIED),
+        state=status.state,
+        reason=status.reason,
+        active=status.state == "READY",
+        weights=parameters.get("weights", ""),
+        languages=parameters.get("languages", "").split(),
+        successes=status.successes,
+        failures=status.failures,
+        dims=int(parameters.get("dims", 0)),
+        context_length=int(parameters.get("context_length") or parameters.get("max_tokens") or 0),
+    )
