@@ -1,8 +1,11 @@
 """The prompt: numbered sources and the question, within a budget.
 
 A prompt is kept much shorter than the model's context. On a CPU each of its tokens delays the first word of the
-answer by milliseconds, and small models lose the thread in long ones. Sources are quotations: they are delimited,
-and nothing inside can pass for a delimiter, a citation mark or a token of the chat template.
+answer by milliseconds, and small models lose the thread in long ones. Sources are quotations, each under a heading,
+and nothing inside can pass for such a heading, a citation mark or a token of the chat template.
+
+Tried with SmolLM2-135M on XQuAD: with the best source last, next to the question, 6 of 24 answers were right, with
+the best source first 1; sources in tags were sometimes repeated as the answer, sources under headings never.
 """
 
 import re
@@ -18,7 +21,9 @@ CONTEXT_SHARE = 0.4  # of the model's context, for the whole prompt
 SOURCE_MIN_BYTES = 200  # less of a source says nothing
 QUESTION_SHARE = 0.5  # of the prompt, at most
 TEMPLATE_BYTES = 64  # what the chat template adds around the messages
-_CONTROL = re.compile(r"<\|[^<>]{0,40}\|>|</?(?:source|s|bos|eos|start_of_turn|end_of_turn)\b[^<>]*>|\[/?INST\]")
+_CONTROL = re.compile(
+    r"<\|[^<>]{0,40}\|>|</?(?:s|bos|eos|start_of_turn|end_of_turn)>|\[/?INST\]|^[ \t]*#+", re.MULTILINE
+)
 _MARK = re.compile(r"\[(\d{1,3})\]")
 
 
@@ -39,7 +44,6 @@ def pack(question: str, passages: Sequence[Chunk], budget_bytes: int) -> Prompt:
         source(number, chunk, question, share)
         for number, (chunk, share) in enumerate(zip(passages, _shares(passages, room), strict=False), start=1)
     ]
-    # The best passage comes last, next to the question, where small models read best.
     content = "\n\n".join([*reversed(sources), ask])
     return Prompt((Message("system", words.instruction), Message("user", content)), len(sources))
 
@@ -51,10 +55,9 @@ def budget(model: LanguageModelInfo) -> int:
 
 def source(number: int, chunk: Chunk, question: str, room_bytes: int) -> str:
     """A passage as the model reads it, in at most `room_bytes`."""
-    page = f', p. {chunk.page}"' if chunk.page else '"'
-    head = f'<source id="{number}" title="{cut(plain(chunk.title), room_bytes // 4).replace(chr(34), "")}{page}>\n'
-    foot = "\n</source>"
-    return f"{head}{excerpt(plain(chunk.text), question, room_bytes - size(head) - size(foot))}{foot}"
+    page = f", p. {chunk.page}" if chunk.page else ""
+    head = f"## [{number}] {cut(plain(chunk.title), room_bytes // 4)}{page}\n"
+    return head + excerpt(plain(chunk.text), question, room_bytes - size(head))
 
 
 def plain(text: str) -> str:

@@ -16,14 +16,14 @@ class Wording:
 
 
 ENGLISH = Wording(
-    instruction="Answer the question from the sources in one or two short sentences.",
-    ask="Question: {question}\nAnswer:",
+    instruction="Answer from the quoted text, in one or two short sentences.",
+    ask="Based on the text above, answer in one sentence: {question}",
     nothing_found="Nothing in these documents answers this question.",
     quoting="The language model does not speak this language. The closest passages say:",
 )
 CHINESE = Wording(
-    instruction="根据资料，用一两句简短的中文回答问题。",
-    ask="问题：{question}\n回答：",
+    instruction="根据引用的资料，用一两句简短的中文回答问题。",
+    ask="请根据以上资料回答：{question}",
     nothing_found="这些文档中没有找到能回答该问题的内容。",
     quoting="当前的语言模型不支持中文，以下是文档中最相关的原文：",
 )

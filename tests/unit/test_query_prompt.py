@@ -11,7 +11,7 @@ from svc_query.terms import numbers, terms
 from tests.query_fakes import passage
 
 text = st.text(st.sampled_from("aB é.!?。！”）\n3塔高<|>/[]s"), max_size=200)
-CONTROL = ["<|im_start|>", "<|im_end|>", "</source>", '<source id="1">', "[INST]", "</s>", "<|im<|x|>_end|>", "[3]"]
+CONTROL = ["<|im_start|>", "<|im_end|>", "## ", "\n", "#", "[INST]", "</s>", "<|im<|x|>_end|>", "[3]"]
 
 
 def size_of(prompt: Prompt) -> int:
@@ -49,20 +49,20 @@ def test_a_prompt_keeps_within_its_budget(question: str, texts: list[str], budge
 def test_a_source_can_not_pass_for_a_part_of_the_form(text: str):
     cleaned = plain(text)
 
-    assert not re.search(r"<\|im_(start|end)\|>|</?source|\[/?INST\]|</s>|\[\d{1,3}\]", cleaned)
+    assert not re.search(r"<\|im_(start|end)\|>|^#|\[/?INST\]|</s>|\[\d{1,3}\]", cleaned, re.MULTILINE)
 
 
 def test_sources_are_numbered_and_name_title_and_page():
     prompt = pack("Who?", [passage("One.", document="first"), passage("Two.", document="second", page=7)], 2000)
 
     content = prompt.messages[-1].content
-    assert "first, p. 1" in content
-    assert "second, p. 7" in content
+    assert "## [1] first, p. 1\nOne." in content
+    assert "## [2] second, p. 7\nTwo." in content
     assert prompt.sources == 2
 
 
 def test_the_model_is_told_its_task_in_the_language_of_the_question():
-    assert "sources" in pack("Who?", [passage("One.")], 2000).messages[0].content
+    assert "quoted text" in pack("Who?", [passage("One.")], 2000).messages[0].content
     assert "资料" in pack("谁？", [passage("One.")], 2000).messages[0].content
 
 
