@@ -1,7 +1,7 @@
 """Asks Triton and Milvus how they are, and Triton what models it has."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from pymilvus import AsyncMilvusClient, MilvusException
 
@@ -21,7 +21,7 @@ class Backends:
         self._milvus = milvus
         self._milvus_uri = milvus_uri
 
-    async def observe(self) -> list[Backend]:
+    async def observe(self) -> Sequence[Backend]:
         """Both, as they answer now."""
         return await asyncio.gather(
             _probe("milvus", self._milvus_uri, self._milvus_version),
@@ -33,7 +33,7 @@ class Backends:
         return [_model(status) for status in await self._triton.models()]
 
     async def _milvus_version(self) -> str:
-        return await self._milvus.get_server_version(timeout=ANSWER_WITHIN_S)
+        return str(await self._milvus.get_server_version(timeout=ANSWER_WITHIN_S))
 
 
 async def _probe(role: str, uri: str, version: Callable[[], Awaitable[str]]) -> Backend:
