@@ -28,7 +28,7 @@ Embedder = Annotated[
 Board = PlainBoard | LiveBoard
 
 SAMPLES_COLLECTION = "samples"
-SAMPLE_QUESTION = "How many days before a trip must it be approved?"
+SAMPLE_QUESTION = "How long before departure must a trip be approved?"
 
 
 def register(app: typer.Typer) -> None:
