@@ -1,0 +1,38 @@
+"""What a parser process does with a document: reads it and cuts it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ragmesh.inference.tokens import Tokenizer
+from ragmesh.settings import Settings
+from svc_document.chunking import ChunkedDocument, Measure, cut
+from svc_document.parse.document import Source
+from svc_document.parse.read import read
+
+Work = Callable[[Source], ChunkedDocument]
+Job = Callable[[], Work]  # is sent to the process; makes there, once, what it needs for every document
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAndCut:
+    """The job of ingestion."""
+
+    models: Path  # the repository of the embedder whose tokens are counted
+    measure: Measure
+    text_max_chars: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "ReadAndCut":
+        """The job as the settings want it."""
+        measure = Measure(settings.chunk_tokens, settings.chunk_overlap_tokens)
+        return cls(settings.models, measure, settings.text_max_chars)
+
+    def __call__(self) -> Work:
+        tokenizer = Tokenizer.load(self.models)
+
+        def work(source: Source) -> ChunkedDocument:
+            document = read(source, max_chars=self.text_max_chars)
+            return cut(document, tokenizer, self.measure)
+
+        return work
