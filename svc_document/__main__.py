@@ -115,7 +115,7 @@ async def serve_api(settings: Settings) -> None:
 
 async def serve_worker(settings: Settings) -> None:
     """Makes documents searchable until the process is asked to end."""
-    async with parts(settings) as opened, ParsePool(settings) as pool, worker(opened, pool) as working:
+    async with parts(settings) as opened, ParsePool.of(settings) as pool, worker(opened, pool) as working:
         sweeper = Sweeper(
             SqlChores(opened.database),
             SqlDocuments(opened.database),

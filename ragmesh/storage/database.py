@@ -9,8 +9,9 @@ A transaction says beforehand whether it writes. On SQLite a writing one takes t
 processes queue up instead of deadlocking half way; a reading one sees one snapshot and waits for nobody.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from ragmesh.errors import Unavailable
 
 SQLITE_PRAGMAS = ("busy_timeout = 15000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
+POOL_SIZE = 8  # connections of one process
 WRITES = "ragmesh_writes"  # execution option of a writing transaction
 MIGRATION_LOCK = 0x7261676D  # any number that nobody else locks in PostgreSQL
 
@@ -50,6 +52,8 @@ class Database:
         snapshot = {} if _is_sqlite(engine) else {"isolation_level": "REPEATABLE READ"}
         self._reader = engine.execution_options(**snapshot)
         self._writer = engine.execution_options(**{WRITES: True})
+        # SQLite has one writer at a time, and lets others sleep for it: within a process, queueing is faster.
+        self._turn = asyncio.Lock() if _is_sqlite(engine) else nullcontext()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -60,7 +64,7 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that is durable once the block is left, and undone if it raises."""
-        async with _reported(), self._writer.begin() as connection:
+        async with _reported(), self._turn, self._writer.begin() as connection:
             yield connection
 
 
@@ -72,7 +76,7 @@ def is_writing(connection: AsyncConnection) -> bool:
 @asynccontextmanager
 async def connect(url: str) -> AsyncIterator[Database]:
     """The database at a SQLAlchemy URL; an SQLite file is made where there is none."""
-    engine = create_async_engine(url)
+    engine = create_async_engine(url, pool_size=POOL_SIZE, max_overflow=0)
     if _is_sqlite(engine):
         Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
