@@ -12,7 +12,7 @@ _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*)")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*")
 _UNDERLINED_LEVEL = {"=": 1, "-": 2}
-_FRONT_MATTER = re.compile(r"---\n.*?\n---\n", re.DOTALL)
+_FRONT_MATTER = re.compile(r"---\n(?:.*?\n)?---\n", re.DOTALL)
 
 
 def read(source: Source, manuscript: Manuscript) -> int:

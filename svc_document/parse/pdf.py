@@ -1,13 +1,14 @@
 """PDF: text page by page. Lines that were broken to fit the page are joined again."""
 
+import os
 import unicodedata
 
 import pypdfium2
+from pypdfium2 import raw
 
 from svc_document.parse.document import ParseError, Source, encrypted
 from svc_document.parse.manuscript import Manuscript
 
-WRONG_PASSWORD = 4  # FPDF_ERR_PASSWORD
 TAIL_BYTES = 65_536
 FULL_LINE = 0.7  # of the page's longest: a line that long was broken by the margin, not by its author
 
@@ -21,7 +22,7 @@ def read(source: Source, manuscript: Manuscript) -> int:
     try:
         for number in range(len(document)):
             manuscript.page(number + 1)
-            for paragraph in reflow(_text(document, number)):
+            for paragraph in reflow(_text(source, document, number)):
                 manuscript.paragraph(paragraph)
         if manuscript.is_blank:
             raise ParseError(
@@ -47,17 +48,19 @@ def reflow(text: str) -> list[str]:
 
 
 def _open(source: Source) -> pypdfium2.PdfDocument:
-    try:
-        return pypdfium2.PdfDocument(source.path)
-    except pypdfium2.PdfiumError as error:
-        raise _unopened(source, error) from error
+    """Asks PDFium itself, for PdfDocument does not tell a file without pages from one that is malformed."""
+    handle = raw.FPDF_LoadDocument(os.fsencode(source.path), None)
+    if not handle:
+        raise _unreadable(source, is_locked=raw.FPDF_GetLastError() == raw.FPDF_ERR_PASSWORD)
+    document = pypdfium2.PdfDocument(handle)
+    if len(document) == 0:
+        raise ParseError("no_pages", f"{source.name} has no pages: upload one that has")
+    return document
 
 
-def _unopened(source: Source, error: pypdfium2.PdfiumError) -> ParseError:
-    if error.err_code == WRONG_PASSWORD:
+def _unreadable(source: Source, *, is_locked: bool = False) -> ParseError:
+    if is_locked:
         return encrypted(source)
-    if not error.err_code:  # PDFium was content, and there was no page
-        return ParseError("no_pages", f"{source.name} has no pages: upload one that has")
     if not _is_whole(source):
         return ParseError("truncated", f"{source.name} breaks off before its end: upload it again, whole")
     return ParseError("broken", f"{source.name} is not a valid PDF: save or print it to PDF anew and upload that")
@@ -69,12 +72,14 @@ def _is_whole(source: Source) -> bool:
         return b"%%EOF" in file.read()
 
 
-def _text(document: pypdfium2.PdfDocument, index: int) -> str:
-    page = document[index]
+def _text(source: Source, document: pypdfium2.PdfDocument, index: int) -> str:
     try:
-        return page.get_textpage().get_text_bounded()
-    finally:
+        page = document[index]
+        text = page.get_textpage().get_text_bounded()
         page.close()
+    except pypdfium2.PdfiumError as error:
+        raise _unreadable(source) from error
+    return text
 
 
 def _width(line: str) -> int:

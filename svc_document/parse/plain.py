@@ -58,8 +58,14 @@ def _utf8(data: bytes) -> str | None:
 
 
 def _guessed(data: bytes) -> str | None:
-    best = charset_normalizer.from_bytes(data[:SAMPLE_BYTES]).best()
+    guesses = charset_normalizer.from_bytes(data[:SAMPLE_BYTES])
+    best = guesses.best()
     if best is None:
         return None
-    encoding = _WESTERN if _WESTERN in best.could_be_from_charset else best.encoding
-    return data.decode(encoding, errors="replace")
+    as_likely = {
+        encoding
+        for guess in guesses
+        if (guess.chaos, guess.coherence) == (best.chaos, best.coherence)
+        for encoding in guess.could_be_from_charset
+    }
+    return data.decode(_WESTERN if _WESTERN in as_likely else best.encoding, errors="replace")

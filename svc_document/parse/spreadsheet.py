@@ -27,9 +27,9 @@ Row = Sequence[str]
 def read_xlsx(source: Source, manuscript: Manuscript) -> int:
     """Fills in the sheets, formulas as the values they last had; returns how many sheets there are."""
     check_archive(source)
-    with opening(source, "XLSX"), warnings.catch_warnings():
+    with opening(source, "XLSX"), source.path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about styles and validations that don't matter here
-        workbook = openpyxl.load_workbook(source.path, read_only=True, data_only=True)
+        workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
         with closing(workbook):
             if not workbook.worksheets:
                 raise ParseError("no_pages", f"{source.name} has no sheets: upload one that has")
