@@ -1,4 +1,4 @@
-"""A document service for tests: real gRPC, SQLite and files; models and vectors in memory, so that they can fail."""
+"""A document service for tests: real gRPC, SQLite and files; models and vectors in memory, to fail on cue."""
 
 import asyncio
 import hashlib
@@ -122,14 +122,23 @@ class LineCutter:
 
     def __init__(self) -> None:
         self.faults = Faults()
+        self.cut = 0  # documents so far
 
     async def chunks(self, path: Path, name: str) -> ChunkedDocument:
         await self.faults.meet()
-        text = path.read_text()
+        self.cut += 1
+        text = path.read_text()  # noqa: ASYNC240 a few bytes
         if text == "broken":
             raise ParseError("broken", f"{name} is broken: repair it and upload it again")
         passages = tuple(Passage(0, 0, len(line), line, ()) for line in text.splitlines())
         return ChunkedDocument("text/plain", 0, len(text), passages)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Returns once the condition holds; for what other processes do, and files."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 @dataclass

@@ -10,6 +10,11 @@ import pytest
 
 from ragmesh.errors import InvalidArgument, NotFound
 from ragmesh.storage.blobs import Blobs, ObjectBlobs
+from tests.documents import until
+
+
+def files(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.is_file()]
 
 
 async def pieces(*content: bytes | Exception) -> AsyncIterator[bytes]:
@@ -65,9 +70,7 @@ async def test_a_write_that_is_cancelled_leaves_nothing(blobs: Blobs, tmp_path: 
         await writing
 
     assert await keys(blobs) == []
-    async with asyncio.timeout(5):
-        while [path for path in tmp_path.rglob("*") if path.is_file()]:
-            await asyncio.sleep(0.02)
+    await until(lambda: not files(tmp_path))
 
 
 async def test_a_missing_blob_is_not_found_and_as_good_as_deleted(blobs: Blobs):
@@ -98,4 +101,4 @@ async def test_what_a_killed_process_left_half_written_is_swept_once_it_is_old(t
 
     assert await blobs.sweep(older_than_s=50) == 1
 
-    assert [path.name for path in tmp_path.iterdir()] == ["new#1"]
+    assert files(tmp_path) == ["new#1"]

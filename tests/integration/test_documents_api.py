@@ -26,7 +26,7 @@ from ragmesh.v1 import (
     UploadDocumentRequest,
     UploadSpec,
 )
-from tests.documents import House, house
+from tests.documents import House, house, until
 
 
 @pytest.fixture
@@ -137,9 +137,7 @@ async def test_a_stream_that_breaks_off_leaves_no_row_and_no_bytes(home: House):
     with pytest.raises(asyncio.CancelledError):
         await call
 
-    async with asyncio.timeout(5):
-        while any(home.blobs.iterdir()):
-            await asyncio.sleep(0.02)
+    await until(lambda: not kept(home))
     assert not (await listed(home)).documents
 
 
