@@ -7,16 +7,17 @@
                 print(event.token.text, end="")
 
 Methods raise `ragmesh.errors`. Reads are tried once more when a part is away, within a budget; nothing is repeated
-once an answer has begun.
+once an answer has begun. Leaving a stream early (`contextlib.aclosing`, or cancelling its task) ends its call.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
+import grpc
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,6 +66,7 @@ PIECE_BYTES = 256 * 1024
 TRANSFER_S = 3600.0  # longest upload, download or watch
 TERMINAL = frozenset({DocumentState.READY, DocumentState.FAILED, DocumentState.DELETING})
 
+Message = TypeVar("Message")
 Watcher = Callable[[Document], None]
 
 
@@ -82,7 +84,6 @@ class Client:
             await self._open.enter_async_context(connect(self._settings, service))
             for service in ("document", "query", "admin")
         ]
-        self._open.enter_context(bound(tenant=self._tenant))
         self._documents = DocumentServiceStub(channels[0])
         self._query = QueryServiceStub(channels[1])
         self._admin = AdminServiceStub(channels[2])
@@ -112,7 +113,7 @@ class Client:
             size_bytes=path.stat().st_size,
         )
         with translated():
-            document = await self._documents.upload_document(_upload(spec, path), **outgoing(TRANSFER_S))
+            document = await self._documents.upload_document(_upload(spec, path), **self._options(TRANSFER_S))
         if not wait or document.state in TERMINAL:
             return document
         async for seen in self.watch(document.id):
@@ -124,7 +125,7 @@ class Client:
     async def get(self, document_id: str) -> Document:
         """A document. Raises NotFound."""
         with translated():
-            return await self._documents.get_document(GetDocumentRequest(id=document_id), **self._short())
+            return await self._documents.get_document(GetDocumentRequest(id=document_id), **self._options())
 
     async def list(
         self, collection: str = "", *, state: DocumentState = DocumentState.UNSPECIFIED
@@ -133,58 +134,55 @@ class Client:
         request = ListDocumentsRequest(collection=collection, state=state)
         while True:
             with translated():
-                page = await self._documents.list_documents(request, **self._short())
+                page = await self._documents.list_documents(request, **self._options())
             for document in page.documents:
                 yield document
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
 
-    async def watch(self, document_id: str) -> AsyncIterator[Document]:
+    def watch(self, document_id: str) -> AsyncGenerator[Document, None]:
         """The document now and after each change, until it is READY, FAILED or gone."""
-        with translated():
-            async for document in self._documents.watch_document(
-                WatchDocumentRequest(id=document_id), **outgoing(TRANSFER_S)
-            ):
-                yield document
+        request = WatchDocumentRequest(id=document_id)
+        return _stream(lambda: self._documents.watch_document(request, **self._options(TRANSFER_S)))
 
     async def delete(self, document_id: str) -> None:
         """Deletes a document: no search that begins later finds it."""
         with translated():
-            await self._documents.delete_document(DeleteDocumentRequest(id=document_id), **self._short())
+            await self._documents.delete_document(DeleteDocumentRequest(id=document_id), **self._options())
 
     async def reprocess(self, document_id: str) -> Document:
         """Indexes a document anew; what is searchable now stays so until then."""
         with translated():
             return await self._documents.reprocess_document(
-                ReprocessDocumentRequest(id=document_id), **self._short()
+                ReprocessDocumentRequest(id=document_id), **self._options()
             )
 
-    async def download(self, document_id: str) -> AsyncIterator[bytes]:
+    async def download(self, document_id: str) -> AsyncGenerator[bytes, None]:
         """The original bytes, a piece at a time."""
-        with translated():
-            async for message in self._documents.download_document(
-                DownloadDocumentRequest(id=document_id), **outgoing(TRANSFER_S)
-            ):
+        request = DownloadDocumentRequest(id=document_id)
+        call = _stream(lambda: self._documents.download_document(request, **self._options(TRANSFER_S)))
+        async with aclosing(call) as messages:
+            async for message in messages:
                 if message.data:
                     yield message.data
 
     async def create_collection(self, name: str) -> Collection:
         """A new collection. Raises AlreadyExists."""
         with translated():
-            return await self._documents.create_collection(CreateCollectionRequest(name=name), **self._short())
+            return await self._documents.create_collection(CreateCollectionRequest(name=name), **self._options())
 
     async def collection(self, name: str = "") -> Collection:
         """A collection. Raises NotFound."""
         with translated():
-            return await self._documents.get_collection(GetCollectionRequest(name=name), **self._short())
+            return await self._documents.get_collection(GetCollectionRequest(name=name), **self._options())
 
     async def collections(self) -> AsyncIterator[Collection]:
         """Every collection, by name."""
         request = ListCollectionsRequest()
         while True:
             with translated():
-                page = await self._documents.list_collections(request, **self._short())
+                page = await self._documents.list_collections(request, **self._options())
             for collection in page.collections:
                 yield collection
             if not page.next_page_token:
@@ -194,7 +192,7 @@ class Client:
     async def delete_collection(self, name: str) -> None:
         """Deletes a collection with all its documents."""
         with translated():
-            await self._documents.delete_collection(DeleteCollectionRequest(name=name), **self._short())
+            await self._documents.delete_collection(DeleteCollectionRequest(name=name), **self._options())
 
     async def search(
         self,
@@ -208,9 +206,9 @@ class Client:
         """The passages that fit best."""
         request = SearchRequest(collection=collection, query=query, top_k=top_k, mode=mode, filter=where)
         with translated():
-            return await self._query.search(request, **outgoing(self._settings.search_timeout_s))
+            return await self._query.search(request, **self._options(self._settings.search_timeout_s))
 
-    async def answer(
+    def answer(
         self,
         question: str,
         *,
@@ -234,13 +232,7 @@ class Client:
             max_tokens=max_tokens,
             temperature=temperature,
         )
-        call = self._query.answer(request, **outgoing(self._settings.answer_timeout_s))
-        try:
-            with translated():
-                async for event in call:
-                    yield event
-        finally:
-            call.cancel()
+        return _stream(lambda: self._query.answer(request, **self._options(self._settings.answer_timeout_s)))
 
     async def suggest(
         self,
@@ -255,32 +247,46 @@ class Client:
             collection=collection, count=count, document_id=document_id, answer=answer
         )
         with translated():
-            response = await self._query.suggest_questions(request, **outgoing(self._settings.answer_timeout_s))
+            response = await self._query.suggest_questions(
+                request, **self._options(self._settings.answer_timeout_s)
+            )
         return response.questions
 
     async def embed(self, texts: Sequence[str], role: EmbedRole = EmbedRole.QUERY) -> NDArray[np.float32]:
         """Unit vectors, shape (len(texts), dims)."""
         with translated():
-            response = await self._query.embed(EmbedRequest(texts=list(texts), role=role), **self._short())
+            response = await self._query.embed(EmbedRequest(texts=list(texts), role=role), **self._options())
         return np.frombuffer(response.vectors, "<f4").reshape(-1, response.dims)
 
     async def mesh(self) -> Mesh:
         """Every instance and backing server, with its health."""
         with translated():
-            return await self._admin.get_mesh(GetMeshRequest(), **self._short())
+            return await self._admin.get_mesh(GetMeshRequest(), **self._options())
 
     async def stats(self) -> Stats:
         """Counts and rates."""
         with translated():
-            return await self._admin.get_stats(GetStatsRequest(), **self._short())
+            return await self._admin.get_stats(GetStatsRequest(), **self._options())
 
     async def models(self) -> Sequence[Model]:
         """The models that the inference server knows."""
         with translated():
-            return (await self._admin.list_models(ListModelsRequest(), **self._short())).models
+            return (await self._admin.list_models(ListModelsRequest(), **self._options())).models
 
-    def _short(self) -> CallOptions:
-        return outgoing(self._settings.call_timeout_s)
+    def _options(self, timeout_s: float | None = None) -> CallOptions:
+        with bound(tenant=self._tenant):  # for each call: whichever task makes it, it is this client's
+            return outgoing(timeout_s or self._settings.call_timeout_s)
+
+
+async def _stream(begin: "Callable[[], grpc.aio.UnaryStreamCall[Any, Message]]") -> AsyncGenerator[Message, None]:
+    """What a streaming call brings. Closing the generator ends the call on the server too."""
+    call = begin()
+    try:
+        with translated():
+            async for message in call:
+                yield message
+    finally:
+        call.cancel()
 
 
 async def _upload(spec: UploadSpec, path: Path) -> AsyncIterator[UploadDocumentRequest]:
