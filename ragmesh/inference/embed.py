@@ -18,7 +18,8 @@ from ragmesh.inference.triton import Triton, translated
 from ragmesh.rpc.context import time_left
 
 MODEL = "embed"
-BATCH_MAX = 64  # of the model's configuration
+QUESTIONS_IN_FLIGHT = 64  # as many as Triton batches
+PASSAGES_IN_FLIGHT = 2  # enough to keep the model busy; a question waits for two passages, not for a document
 
 
 class TritonEmbedder:
@@ -27,6 +28,10 @@ class TritonEmbedder:
     def __init__(self, url: str, *, timeout_s: float = 30.0) -> None:
         self._triton = Triton(url)
         self._timeout_s = timeout_s
+        self._lanes = {
+            Role.QUERY: asyncio.Semaphore(QUESTIONS_IN_FLIGHT),
+            Role.PASSAGE: asyncio.Semaphore(PASSAGES_IN_FLIGHT),
+        }
 
     async def __aenter__(self) -> Self:
         await self._triton.__aenter__()
@@ -62,14 +67,19 @@ class TritonEmbedder:
         if not texts:
             return np.empty((0, self._info.dims), np.float32), 0
         prefix = self._info.query_prefix if role is Role.QUERY else self._info.passage_prefix
-        batches = [texts[start : start + BATCH_MAX] for start in range(0, len(texts), BATCH_MAX)]
-        results = await asyncio.gather(*(self._infer([prefix + text for text in batch]) for batch in batches))
-        vectors = [result.as_numpy("embedding") for result in results]
-        tokens = sum(int(result.as_numpy("num_tokens").sum()) for result in results)
-        return np.concatenate(vectors), tokens
+        try:
+            async with asyncio.TaskGroup() as group:
+                calls = [group.create_task(self._infer(prefix + text, self._lanes[role])) for text in texts]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        results = [call.result() for call in calls]
+        tokens = sum(int(result.as_numpy("num_tokens")[0, 0]) for result in results)
+        return np.concatenate([result.as_numpy("embedding") for result in results]), tokens
 
-    async def _infer(self, texts: Sequence[str]) -> Any:
-        tensor = InferInput("text", [len(texts), 1], "BYTES")
-        tensor.set_data_from_numpy(np.array([[text.encode()] for text in texts], np.object_))
-        with translated():
-            return await self._triton.client.infer(MODEL, [tensor], client_timeout=time_left(self._timeout_s))
+    async def _infer(self, text: str, lane: asyncio.Semaphore) -> Any:
+        """A request for each text: the model takes them one by one anyway, and others pass in between."""
+        tensor = InferInput("text", [1, 1], "BYTES")
+        tensor.set_data_from_numpy(np.array([[text.encode()]], np.object_))
+        async with lane:
+            with translated():
+                return await self._triton.client.infer(MODEL, [tensor], client_timeout=time_left(self._timeout_s))

@@ -5,6 +5,7 @@ async with TritonLanguageModel("127.0.0.1:8001") as llm:
         print(piece.text, end="")
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,8 @@ from ragmesh.inference.triton import Triton, translated
 from ragmesh.rpc.context import time_left
 
 MODEL = "llm"
+SILENCE_S = 1.0  # without a piece, until the model is asked whether it lives
+SIGN_OF_LIFE_S = 10.0
 
 
 class TritonLanguageModel:
@@ -59,22 +62,37 @@ class TritonLanguageModel:
 
         Raises Unavailable, DeadlineExceeded, InvalidArgument (prompt too long), ResourceExhausted.
         """
-        inputs = _inputs(self._prompt(messages), sampling)
-        stream: Any = self._triton.client.stream_infer(
-            _once({"model_name": MODEL, "inputs": inputs, "enable_empty_final_response": True}),
-            stream_timeout=time_left(self._timeout_s),
-        )
+        stream = self._stream(_inputs(self._prompt(messages), sampling), self._timeout_s)
         try:
-            with translated():
-                async for result, error in stream:
-                    if error is not None:
-                        raise error
-                    yield (piece := _piece(result, sampling))
-                    if piece.finish_reason:
-                        return
+            while (result := await self._next(stream)) is not None:
+                yield _piece(result)
         finally:
             # Leaving the loop is not enough: without this the model would write on for nobody.
             stream.cancel()
+
+    async def require_alive(self) -> None:
+        """Raises Unavailable when the model's process is dead. A busy one answers: this takes no slot."""
+        stream = self._stream(_inputs("", Sampling(max_tokens=0)), SIGN_OF_LIFE_S)
+        try:
+            await _receive(stream)
+        finally:
+            stream.cancel()
+
+    def _stream(self, inputs: list[InferInput], timeout_s: float) -> Any:
+        return self._triton.client.stream_infer(
+            _once({"model_name": MODEL, "inputs": inputs, "enable_empty_final_response": True}),
+            stream_timeout=time_left(timeout_s),
+        )
+
+    async def _next(self, stream: Any) -> Any:
+        """The next result, None after the last. Triton leaves the streams of a dead process open: silence asks."""
+        coming = asyncio.ensure_future(_receive(stream))
+        try:
+            while not (await asyncio.wait((coming,), timeout=SILENCE_S))[0]:
+                await self.require_alive()
+            return coming.result()
+        finally:
+            coming.cancel()
 
     def _prompt(self, messages: Sequence[Message]) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]
@@ -85,17 +103,32 @@ async def _once(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
     yield request
 
 
-def _piece(result: Any, sampling: Sampling) -> Piece:
-    text = result.as_numpy("text_output")[0, 0].decode("utf-8", "replace")
+async def _receive(stream: Any) -> Any:
+    """The next result of a stream, None after the last."""
+    with translated():
+        try:
+            result, error = await anext(stream)
+        except StopAsyncIteration:
+            return None
+        if error is not None:
+            raise error
+        return result
+
+
+def _piece(result: Any) -> Piece:
+    text = _text(result, "text_output")
     if text:
         return Piece(text)
-    completion_tokens = int(result.as_numpy("num_output_tokens")[0, 0])
     return Piece(
         "",
-        finish_reason="length" if completion_tokens >= sampling.max_tokens else "stop",
+        finish_reason=_text(result, "finish_reason"),
         prompt_tokens=int(result.as_numpy("num_input_tokens")[0, 0]),
-        completion_tokens=completion_tokens,
+        completion_tokens=int(result.as_numpy("num_output_tokens")[0, 0]),
     )
+
+
+def _text(result: Any, name: str) -> str:
+    return result.as_numpy(name)[0, 0].decode("utf-8", "replace")
 
 
 def _inputs(prompt: str, sampling: Sampling) -> list[InferInput]:

@@ -12,9 +12,10 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -22,7 +23,7 @@ import structlog
 
 from ragmesh.inference import build
 from ragmesh.inference.preflight import CannotStart, Installation, check_repository, installation
-from ragmesh.inference.watchdog import Watchdog
+from ragmesh.inference.watchdog import watch
 from ragmesh.rpc.server import STOP_SIGNALS, run
 from ragmesh.settings import Settings
 
@@ -35,7 +36,7 @@ MODELS = ("embed", "llm")
 
 
 async def main(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT, or until the server dies by itself (exit code 1)."""
+    """Serves until SIGTERM or SIGINT, or until the server dies or can't be healed (exit code 1)."""
     if os.getpid() != os.getpgrp():
         os.setpgrp()
     try:
@@ -44,13 +45,13 @@ async def main(settings: Settings) -> None:
     except (CannotStart, build.MissingWeights) as error:
         sys.exit(str(error))
     with _backends(triton) as backends:
-        code = await _serve(settings, triton, backends)
-    if code is not None:
-        sys.exit(f"tritonserver ended by itself with code {code}")
+        fault = await _serve(settings, triton, backends)
+    if fault:
+        sys.exit(fault)
 
 
-async def _serve(settings: Settings, triton: Installation, backends: Path) -> int | None:
-    """Returns None when it was asked to stop, else the server's exit code."""
+async def _serve(settings: Settings, triton: Installation, backends: Path) -> str | None:
+    """Returns None when it was asked to stop, else what went wrong."""
     region = region_prefix(settings)
     remove_regions(region)
     server = await asyncio.create_subprocess_exec(
@@ -63,19 +64,27 @@ async def _serve(settings: Settings, triton: Installation, backends: Path) -> in
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        async with Watchdog(settings.triton_url):
-            return await _first_of(stop, server)
+        return await _first_of(stop.wait(), server.wait(), watch(settings.triton_url))
     finally:
         await end_group(server)
         remove_regions(region)
 
 
-async def _first_of(stop: asyncio.Event, server: asyncio.subprocess.Process) -> int | None:
-    asked, ended = asyncio.create_task(stop.wait()), asyncio.create_task(server.wait())
-    await asyncio.wait((asked, ended), return_when=asyncio.FIRST_COMPLETED)
-    asked.cancel()
-    ended.cancel()
-    return None if stop.is_set() else server.returncode
+async def _first_of(
+    stop: Coroutine[Any, Any, object], end: Coroutine[Any, Any, int], watching: Coroutine[Any, Any, None]
+) -> str | None:
+    asked, ended, watched = tasks = [asyncio.create_task(part) for part in (stop, end, watching)]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if asked.done():
+            return None
+        if ended.done():
+            return f"tritonserver ended by itself with code {ended.result()}"
+        return f"the models can't be healed, so the server must start anew: {watched.exception()!r}"
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def end_group(server: asyncio.subprocess.Process) -> None:

@@ -36,6 +36,7 @@ CHANNEL_ARGUMENTS = [
     ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
 STUB_DIED = "Stub process"
+RELOADING = "has no available versions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,4 +161,6 @@ def from_triton(error: InferenceServerException) -> MeshError:
         message = rest if status in BY_STATUS else message
     if STUB_DIED in message:  # the server calls it INTERNAL; the watchdog cures it within seconds
         return Unavailable("the model's process has died and is being restarted; try again")
+    if RELOADING in message:  # the server calls it NOT_FOUND
+        return Unavailable("the model is being loaded; try again")
     return BY_STATUS.get(status, _internal)(message)

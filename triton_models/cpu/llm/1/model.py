@@ -1,7 +1,8 @@
 """A language model by llama.cpp, for Triton's Python backend: decoupled, several answers at once, cancellable.
 
-llama.cpp batches the running answers continuously over its slots; a thread for each request hands its tokens to
-Triton. A request ends with an empty text, the token counts and the final flag.
+llama.cpp batches the running answers continuously over its slots; a thread for each slot hands tokens to Triton. A
+request ends with an empty text, the finish reason, the token counts and the final flag. A request for no tokens is
+answered at once, however busy the slots are: it asks whether this process lives.
 """
 
 import json
@@ -18,6 +19,7 @@ import xllamacpp
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 PROMPT_CACHE_MIB = 256  # llama.cpp would take 8 GiB
+PROMPT_STEP = 128  # tokens of a prompt read between two looks at who has left; fewer are slower
 SAMPLING = {
     "temperature": "temperature",
     "top_p": "top_p",
@@ -39,20 +41,24 @@ class TritonPythonModel:
         self.context_length = int(parameters["context_length"])
         self.server = start_llama(folder / "model.gguf", slots, self.context_length, int(parameters["threads"]))
         self.places = threading.BoundedSemaphore(slots + int(parameters["max_waiting"]))
-        self.pool = ThreadPoolExecutor(slots + int(parameters["max_waiting"]), thread_name_prefix="generation")
+        self.pool = ThreadPoolExecutor(slots, thread_name_prefix="generation")
         self.metrics = Metrics()
 
     def execute(self, requests):
         for request in requests:
             sender = request.get_response_sender()
+            completion = completion_of(request)
+            if completion["max_tokens"] < 1:
+                Generation(sender, self.metrics).finish()
+                continue
             if not self.places.acquire(blocking=False):
                 refuse(sender, "the language model has no place for another answer", "UNAVAILABLE")
                 continue
-            self.pool.submit(self.generate, sender, completion_of(request))
+            self.pool.submit(self.generate, sender, completion)
 
     def generate(self, sender, completion):
-        generation = Generation(sender, self.metrics)
         self.metrics.active.add(1)
+        generation = Generation(sender, self.metrics)
         try:
             if not sender.is_cancelled():  # it may have been given up while it waited for a thread
                 self.server.handle_completions(completion, generation.take)
@@ -76,10 +82,11 @@ class Generation:
         self.metrics = metrics
         self.prompt_tokens = 0
         self.tokens = 0
+        self.finish_reason = ""
         self.error = None
 
     def take(self, chunks):
-        """llama.cpp calls this with each piece; True stops the generation and frees its slot."""
+        """llama.cpp calls this with each step of the prompt and each piece; True stops it and frees its slot."""
         for chunk in chunks if isinstance(chunks, list) else [chunks]:
             if self.sender.is_cancelled():
                 return True
@@ -92,6 +99,8 @@ class Generation:
     def send(self, chunk):
         usage = chunk.get("usage") or {}
         self.prompt_tokens = usage.get("prompt_tokens", self.prompt_tokens)
+        for choice in chunk["choices"]:
+            self.finish_reason = choice.get("finish_reason") or self.finish_reason
         text = "".join(choice.get("text") or "" for choice in chunk["choices"])
         if text:
             self.tokens += 1
@@ -109,12 +118,14 @@ class Generation:
             )
             refuse(self.sender, f"the language model refused the prompt: {message}", "INVALID_ARG")
         else:
+            self.finish_reason = self.finish_reason or "stop"
             self.sender.send(self.response(""), flags=FINAL)
 
     def response(self, text):
         return pb_utils.InferenceResponse(
             [
                 pb_utils.Tensor("text_output", np.array([[text.encode()]], np.object_)),
+                pb_utils.Tensor("finish_reason", np.array([[self.finish_reason.encode()]], np.object_)),
                 pb_utils.Tensor("num_input_tokens", np.array([[self.prompt_tokens]], np.int32)),
                 pb_utils.Tensor("num_output_tokens", np.array([[self.tokens]], np.int32)),
             ]
@@ -128,7 +139,8 @@ class Metrics:
         counter, gauge = pb_utils.MetricFamily.COUNTER, pb_utils.MetricFamily.GAUGE
         self.tokens = Metric("ragmesh_llm_tokens_total", "Tokens written", counter)
         self.cancelled = Metric("ragmesh_llm_cancelled_total", "Answers stopped because their reader left", counter)
-        self.active = Metric("ragmesh_llm_active", "Answers being written or waiting", gauge)
+        self.active = Metric("ragmesh_llm_active", "Answers being written", gauge)
+        self.active.metric.set(0)  # the metric is the server's, and has the count of a process that died before
 
 
 class Metric:
@@ -157,6 +169,7 @@ def completion_of(request):
         "stream": True,
         "stream_options": {"include_usage": True},
         "cache_prompt": True,
+        "return_progress": True,
     }
     options = {theirs: number_of(request, ours) for ours, theirs in SAMPLING.items()}
     return completion | {name: value for name, value in options.items() if value is not None}
@@ -184,6 +197,7 @@ def start_llama(model, slots, context_length, threads):
     params.model.path = str(model)
     params.n_parallel = slots
     params.n_ctx = slots * context_length  # over all slots
+    params.n_batch = params.n_ubatch = PROMPT_STEP
     params.cont_batching = True
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.cache_ram_mib = PROMPT_CACHE_MIB
