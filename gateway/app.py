@@ -1,0 +1,19 @@
+"""The application: its routes and what they all go through."""
+
+from aiohttp import web
+
+from gateway.calls import SERVICES, Services
+from gateway.middleware import observed
+from gateway.routes import admin, answer, collections, documents, openai, ops, search
+
+JSON_MAX_BYTES = 1024 * 1024
+PARTS = (ops, collections, documents, search, answer, openai, admin)
+
+
+def make_app(services: Services) -> web.Application:
+    """The edge before these services."""
+    app = web.Application(middlewares=[observed], client_max_size=JSON_MAX_BYTES)
+    app[SERVICES] = services
+    for part in PARTS:
+        app.add_routes(part.routes)
+    return app

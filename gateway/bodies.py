@@ -1,0 +1,43 @@
+"""Request bodies, checked by their models; response bodies, written as JSON."""
+
+import json
+from typing import Any, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from gateway.problem import HttpProblem, dumps
+from ragmesh.errors import InvalidArgument
+
+BodyT = TypeVar("BodyT", bound=BaseModel)
+
+
+async def read(request: web.Request, model: type[BodyT]) -> BodyT:
+    """The request's JSON as a model. Raises HttpProblem, InvalidArgument with what would be right."""
+    if request.content_type != "application/json":
+        raise HttpProblem(
+            415, f"the body is {request.content_type}; send JSON, with Content-Type: application/json"
+        )
+    try:
+        content = json.loads(await request.read())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"the body is not valid JSON: {error}") from None
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise explained(error, model) from None
+
+
+def explained(error: ValidationError, model: type[BaseModel]) -> InvalidArgument:
+    """The first thing that is wrong with a body, and what would be right."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(map(str, first["loc"])) or "body"
+    if first["type"] == "extra_forbidden":
+        allowed = ", ".join(model.model_fields)
+        return InvalidArgument(f"{field!r} is not known here; known are {allowed}", field=field)
+    return InvalidArgument(f"{field}: {first['msg']}", field=field)
+
+
+def respond(content: Any, status: int = 200) -> web.Response:
+    """A JSON answer."""
+    return web.Response(status=status, text=dumps(content), content_type="application/json")

@@ -1,0 +1,28 @@
+"""What a route needs of the mesh: stubs of the services, and the settings."""
+
+from dataclasses import dataclass
+
+import grpc
+from aiohttp import web
+
+from ragmesh.settings import Settings
+from ragmesh.v1 import AdminServiceStub, DocumentServiceStub, QueryServiceStub
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The services behind the edge."""
+
+    settings: Settings
+    channels: dict[str, grpc.aio.Channel]
+    documents: DocumentServiceStub
+    query: QueryServiceStub
+    admin: AdminServiceStub
+
+
+SERVICES = web.AppKey("services", Services)
+
+
+def services(request: web.Request) -> Services:
+    """The services of the application that handles a request."""
+    return request.config_dict[SERVICES]

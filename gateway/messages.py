@@ -1,0 +1,211 @@
+"""Messages of the contract, as the edge's JSON."""
+
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from ragmesh.v1 import (
+    Backend,
+    Chunk,
+    Citation,
+    Collection,
+    Config,
+    Document,
+    DocumentError,
+    Instance,
+    Mesh,
+    Model,
+    SearchResult,
+    Stats,
+    Timings,
+    Usage,
+)
+
+Json = dict[str, Any]
+
+
+def document(message: Document) -> Json:
+    """A document, its field names those of the contract."""
+    return {
+        "id": message.id,
+        "collection": message.collection,
+        "name": message.name,
+        "content_type": message.content_type,
+        "size_bytes": message.size_bytes,
+        "sha256": message.sha256,
+        "generation": message.generation,
+        "state": name(message.state),
+        "progress": round(message.progress, 3),
+        "chunk_count": message.chunk_count,
+        "page_count": message.page_count,
+        "metadata": message.metadata,
+        "error": document_error(message.error) if message.error else None,
+        "attempts": message.attempts,
+        "created_at": time(message.created_at),
+        "updated_at": time(message.updated_at),
+    }
+
+
+def document_error(message: DocumentError) -> Json:
+    """Why a document failed."""
+    return {
+        "stage": name(message.stage),
+        "code": message.code,
+        "message": message.message,
+        "retriable": message.retriable,
+    }
+
+
+def collection(message: Collection) -> Json:
+    """A collection."""
+    return {
+        "id": message.id,
+        "name": message.name,
+        "revision": message.revision,
+        "document_count": message.document_count,
+        "chunk_count": message.chunk_count,
+        "created_at": time(message.created_at),
+    }
+
+
+def chunk(message: Chunk) -> Json:
+    """A passage."""
+    return {
+        "chunk_id": message.chunk_id,
+        "document_id": message.document_id,
+        "document_name": message.document_name,
+        "page": message.page,
+        "start": message.start,
+        "end": message.end,
+        "text": message.text,
+        "headings": message.headings,
+        "metadata": message.metadata,
+    }
+
+
+def result(message: SearchResult) -> Json:
+    """A passage that was found."""
+    return {**chunk(message.chunk or Chunk()), "score": message.score}
+
+
+def citation(message: Citation) -> Json:
+    """A passage with its mark."""
+    return {**result(SearchResult(chunk=message.chunk, score=message.score)), "marker": message.marker}
+
+
+def usage(message: Usage) -> Json:
+    """What the model read and wrote."""
+    return {
+        "prompt_tokens": message.prompt_tokens,
+        "completion_tokens": message.completion_tokens,
+        "total_tokens": message.prompt_tokens + message.completion_tokens,
+    }
+
+
+def timings(message: Timings | None) -> Json:
+    """Where the time went."""
+    message = message or Timings()
+    return {
+        "embed_ms": message.embed_ms,
+        "search_ms": message.search_ms,
+        "rerank_ms": message.rerank_ms,
+        "first_token_ms": message.first_token_ms,
+        "generate_ms": message.generate_ms,
+        "total_ms": message.total_ms,
+    }
+
+
+def mesh(message: Mesh) -> Json:
+    """Everything that runs."""
+    return {
+        "instances": [_instance(each) for each in message.instances],
+        "backends": [_backend(each) for each in message.backends],
+    }
+
+
+def _instance(message: Instance) -> Json:
+    return {
+        "id": message.id,
+        "service": message.service,
+        "address": message.address,
+        "version": message.version,
+        "health": name(message.health),
+        "started_at": time(message.started_at),
+        "in_flight": message.in_flight,
+        "requests": message.requests,
+        "failures": message.failures,
+        "memory_bytes": message.memory_bytes,
+    }
+
+
+def _backend(message: Backend) -> Json:
+    return {
+        "role": message.role,
+        "uri": message.uri,
+        "health": name(message.health),
+        "detail": message.detail,
+    }
+
+
+def stats(message: Stats) -> Json:
+    """What an operator looks at first."""
+    ingest = message.ingest
+    return {
+        "ingest": {
+            "collections": ingest.collections,
+            "documents": {name(count.state): count.count for count in ingest.documents},
+            "chunks": ingest.chunks,
+            "stored_bytes": ingest.stored_bytes,
+            "oldest_unfinished_ms": ingest.oldest_unfinished_ms,
+        }
+        if ingest
+        else None,
+        "services": [
+            {
+                "service": load.service,
+                "requests": load.requests,
+                "failures": load.failures,
+                "in_flight": load.in_flight,
+            }
+            for load in message.services
+        ],
+    }
+
+
+def config(message: Config) -> Json:
+    """The settings in effect."""
+    return {
+        "settings": [
+            {"key": each.key, "value": each.value, "source": each.source, "dynamic": each.dynamic}
+            for each in message.settings
+        ],
+        "revision": message.revision,
+    }
+
+
+def model(message: Model) -> Json:
+    """A model of the inference server."""
+    return {
+        "name": message.name,
+        "version": message.version,
+        "role": name(message.role),
+        "state": message.state,
+        "reason": message.reason,
+        "active": message.active,
+        "weights": message.weights,
+        "languages": message.languages,
+        "dims": message.dims,
+        "context_length": message.context_length,
+        "successes": message.successes,
+        "failures": message.failures,
+    }
+
+
+def name(value: Enum) -> str:
+    """An enum value as the contract names it, without its prefix."""
+    return value.name or str(value.value)
+
+
+def time(value: datetime | None) -> str | None:
+    """RFC 3339, in UTC."""
+    return value.isoformat().replace("+00:00", "Z") if value else None

@@ -1,0 +1,87 @@
+"""What every request goes through: a request id, errors as problems, metrics, a line in the log."""
+
+import asyncio
+import re
+import time
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from opentelemetry import trace
+from prometheus_client import Gauge, Histogram
+
+from gateway.problem import HttpProblem, of_error, problem
+from ragmesh.errors import MeshError
+from ragmesh.rpc import context as calls
+from ragmesh.telemetry.metrics import LATENCY_BUCKETS_S
+from ragmesh.telemetry.traces import begin_server_span
+
+log = structlog.get_logger()
+
+HTTP_SECONDS = Histogram(
+    "ragmesh_http_seconds", "Duration of a request", ["route", "method", "status"], buckets=LATENCY_BUCKETS_S
+)
+HTTP_IN_FLIGHT = Gauge("ragmesh_http_in_flight", "Requests being handled")
+REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+CLIENT_LEFT = 499
+
+
+@web.middleware
+async def observed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Binds the request's id, and tells logs, metrics and traces of it."""
+    given = request.headers.get(calls.REQUEST_ID_KEY, "")
+    request_id = given if REQUEST_ID.fullmatch(given) else calls.new_request_id()
+    route = request.match_info.route.resource.canonical if request.match_info.route.resource else "unknown"
+    span = begin_server_span(f"{request.method} {route}", request.headers)
+    began, status = time.perf_counter(), CLIENT_LEFT
+    HTTP_IN_FLIGHT.inc()
+    with calls.bound(request_id=request_id):
+        try:
+            response = await _answered(request, handler)
+            status = response.status
+            if not response.prepared:
+                response.headers[calls.REQUEST_ID_KEY] = request_id
+                response.headers["X-Content-Type-Options"] = "nosniff"
+            return response
+        finally:
+            seconds = time.perf_counter() - began
+            HTTP_IN_FLIGHT.dec()
+            HTTP_SECONDS.labels(route, request.method, status).observe(seconds)
+            _end(span, status)
+            log.info(
+                "http.done", method=request.method, route=route, status=status, seconds=round(seconds, 4)
+            )  # fmt: skip
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The handler's answer, or the problem that it ran into."""
+    try:
+        return await handler(request)
+    except MeshError as error:
+        return of_error(request, error)
+    except HttpProblem as error:
+        return problem(request, error.status, error.detail)
+    except web.HTTPException as error:
+        return problem(request, error.status, _explained(request, error))
+    except (asyncio.CancelledError, ConnectionResetError):
+        raise
+    except Exception:
+        log.exception("http.failed", path=request.path)
+        return problem(request, 500, f"internal error; the log has it under request {calls.request_id()}")
+
+
+def _explained(request: web.Request, error: web.HTTPException) -> str:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return f"{request.path} takes {', '.join(sorted(error.allowed_methods))}, not {error.method}"
+    if isinstance(error, web.HTTPNotFound):
+        return f"there is no route {request.path}: /docs lists them"
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return "the body is too large: JSON bodies may have 1 MiB"
+    return error.reason
+
+
+def _end(span: trace.Span, status: int) -> None:
+    span.set_attribute("http.response.status_code", status)
+    if status >= 500:
+        span.set_status(trace.StatusCode.ERROR)
+    span.end()

@@ -1,0 +1,96 @@
+"""The bodies of requests. They are checked here for their form; the services check what they mean."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TEXT_MAX = 8192  # characters of a query or question
+Mode = Literal["hybrid", "dense", "sparse"]
+
+
+class Strict(BaseModel):
+    """A body in which a misspelt field is an error, not silence."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Range(Strict):
+    """A closed range of whole numbers; an open side is left out."""
+
+    at_least: int | None = None
+    at_most: int | None = None
+
+
+class Not(Strict):
+    """Anything but this value."""
+
+    not_: str = Field(alias="not")
+
+
+class Exists(Strict):
+    """Whether a metadata key is there."""
+
+    exists: bool
+
+
+FilterValue = str | int | list[str] | Range | Not | Exists
+Filter = Annotated[
+    dict[str, FilterValue],
+    Field(
+        max_length=16,
+        description="All must hold. Keys: document_id, document_name, content_type, page, metadata.KEY. Values: "
+        'one, a list of which one must match, {"not": value}, {"exists": true}, or for page {"at_least", "at_most"}.',
+        examples=[{"metadata.team": "payments", "page": {"at_most": 5}}],
+    ),
+]
+Query = Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
+TopK = Annotated[int | None, Field(ge=1, le=100)]
+
+
+class NewCollection(Strict):
+    """A collection to create."""
+
+    name: str = Field(description="lower-case letters, digits and dashes, at most 63")
+
+
+class SearchBody(Strict):
+    """A search."""
+
+    query: Query
+    top_k: TopK = Field(None, description="how many results; 8 unless said")
+    mode: Mode = "hybrid"
+    filter: Filter = {}
+    rerank: bool = False
+
+
+class AnswerBody(Strict):
+    """A question."""
+
+    question: Query
+    top_k: TopK = Field(None, description="how many passages to read; 4 unless said")
+    mode: Mode = "hybrid"
+    filter: Filter = {}
+    rerank: bool = False
+    max_tokens: int | None = Field(None, ge=1, le=4096)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    seed: int | None = Field(None, ge=0)
+    stop: list[str] = Field([], max_length=8)
+    stream: bool = Field(False, description="answer with server-sent events")
+
+
+class SuggestionsBody(Strict):
+    """Asks for questions to ask."""
+
+    count: int | None = Field(None, ge=1, le=10)
+    document_id: str | None = None
+    answer: str | None = None
+
+
+class EmbeddingsBody(Strict):
+    """OpenAI's embeddings request."""
+
+    input: str | list[str]
+    model: str = ""
+    encoding_format: Literal["float", "base64"] = "float"
+    user: str = ""

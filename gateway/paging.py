@@ -1,0 +1,33 @@
+"""Query parameters of lists."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from ragmesh.errors import InvalidArgument
+
+PAGE_SIZE_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which page is wanted."""
+
+    size: int  # 0 for the service's default
+    token: str
+
+
+def page_of(request: web.Request) -> Page:
+    """The page that the query names. Raises InvalidArgument."""
+    size = request.query.get("page_size", "0")
+    if not size.isascii() or not size.isdigit() or int(size) > PAGE_SIZE_MAX:
+        raise InvalidArgument(f"page_size is {size!r}; it must be 1 to {PAGE_SIZE_MAX}", field="page_size")
+    return Page(int(size), request.query.get("page_token", ""))
+
+
+def flag(request: web.Request, name: str) -> bool:
+    """A parameter that is true or false. Raises InvalidArgument."""
+    value = request.query.get(name, "false")
+    if value not in {"true", "false"}:
+        raise InvalidArgument(f"{name} is {value!r}; it must be true or false", field=name)
+    return value == "true"

@@ -1,0 +1,111 @@
+"""Answers: /v1/collections/{collection}/answer."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from aiohttp import web
+
+from gateway import filters, messages, sse
+from gateway.bodies import read, respond
+from gateway.calls import Services, services
+from gateway.models import AnswerBody
+from gateway.openapi import Operation, documented
+from ragmesh.errors import BY_CODE, Internal, MeshError
+from ragmesh.rpc.context import outgoing
+from ragmesh.rpc.errors import translated
+from ragmesh.v1 import AnswerError, AnswerEvent, AnswerRequest, Done, SearchMode, Usage
+
+routes = web.RouteTableDef()
+
+
+@routes.post("/v1/collections/{collection}/answer")
+@documented(
+    Operation(
+        "Answer a question. With stream: SSE events sources, token*, usage, done or error",
+        body=AnswerBody,
+        streams=True,
+    )
+)
+async def answer(request: web.Request) -> web.StreamResponse:
+    body = await read(request, AnswerBody)
+    events = _events(services(request), _message(request.match_info["collection"], body))
+    if body.stream:
+        async with aclosing(_shown(events)) as shown:
+            return await sse.stream(request, shown)
+    return await _whole(events)
+
+
+async def _events(mesh: Services, message: AnswerRequest) -> AsyncIterator[AnswerEvent]:
+    """The events of an answer. Leaving early cancels the call, and with it the generation."""
+    call = mesh.query.answer(message, **outgoing(mesh.settings.answer_timeout_s))
+    try:
+        with translated():
+            async for event in call:
+                yield event
+    finally:
+        call.cancel()
+
+
+async def _shown(events: AsyncIterator[AnswerEvent]) -> AsyncGenerator[sse.Event, None]:
+    """Events as SSE shows them. What fails after the first one is an event too: the status is sent by then."""
+    begun = False
+    try:
+        async for event in events:
+            yield _named(event)
+            begun = True
+    except MeshError as error:
+        if not begun:
+            raise
+        yield "error", {"code": error.code, "message": error.message, "retriable": error.retriable}
+
+
+async def _whole(events: AsyncIterator[AnswerEvent]) -> web.Response:
+    text: list[str] = []
+    usage, done = Usage(), Done()
+    async for event in events:
+        if event.error:
+            raise _raised(event.error)
+        text.append(event.token.text if event.token else "")
+        usage, done = event.usage or usage, event.done or done
+    return respond({"answer": "".join(text), "usage": messages.usage(usage), **_done(done)})
+
+
+def _named(event: AnswerEvent) -> sse.Event:
+    if event.token:
+        return "token", {"text": event.token.text}
+    if event.sources:
+        return "sources", {"citations": [messages.citation(each) for each in event.sources.citations]}
+    if event.usage:
+        return "usage", messages.usage(event.usage)
+    if event.done:
+        return "done", _done(event.done)
+    error = event.error or AnswerError(code="INTERNAL", message="an event without content")
+    return "error", {"code": error.code, "message": error.message, "retriable": error.retriable}
+
+
+def _done(done: Done) -> messages.Json:
+    return {
+        "finish_reason": messages.name(done.finish_reason).lower(),
+        "citations": [messages.citation(each) for each in done.citations],
+        "timings": messages.timings(done.timings),
+    }
+
+
+def _raised(error: AnswerError) -> MeshError:
+    return BY_CODE.get(error.code, Internal)(error.message)
+
+
+def _message(collection: str, body: AnswerBody) -> AnswerRequest:
+    return AnswerRequest(
+        collection=collection,
+        question=body.question,
+        top_k=body.top_k,
+        mode=SearchMode[body.mode.upper()],
+        filter=filters.to_message(body.filter),
+        rerank=body.rerank,
+        max_tokens=body.max_tokens,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        seed=body.seed,
+        stop=body.stop,
+    )

@@ -1,0 +1,172 @@
+"""Documents: /v1/collections/{collection}/documents and /v1/documents/{id}."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+
+from gateway import messages, sse
+from gateway.bodies import respond
+from gateway.calls import Services, services
+from gateway.openapi import Operation, documented
+from gateway.paging import flag, page_of
+from gateway.upload import upload_of
+from ragmesh.errors import Aborted, InvalidArgument
+from ragmesh.rpc.context import outgoing
+from ragmesh.rpc.errors import translated
+from ragmesh.v1 import (
+    DeleteDocumentRequest,
+    Document,
+    DocumentState,
+    DownloadDocumentRequest,
+    GetDocumentRequest,
+    ListDocumentsRequest,
+    ReprocessDocumentRequest,
+    WatchDocumentRequest,
+)
+
+TRANSFER_S = 3600.0
+TERMINAL = frozenset({DocumentState.READY, DocumentState.FAILED})
+STATES = {state.name: state for state in DocumentState if state}
+
+routes = web.RouteTableDef()
+
+
+@routes.post("/v1/collections/{collection}/documents")
+@documented(
+    Operation(
+        "Upload a document: multipart (`metadata`, then `file`) or raw bytes. 201 once it is READY or FAILED with "
+        "wait=true, else 202 as soon as it is kept",
+        query=("name", "metadata", "wait"),
+        upload=True,
+        status=202,
+    )
+)
+async def upload(request: web.Request) -> web.Response:
+    mesh, wait = services(request), flag(request, "wait")
+    incoming = await upload_of(request, mesh.settings.upload_max_bytes)
+    call = mesh.documents.upload_document(
+        incoming.messages(request.match_info["collection"]), **outgoing(TRANSFER_S)
+    )
+    try:
+        with translated():
+            document = await call
+    finally:
+        call.cancel()
+    if not wait:
+        return respond(messages.document(document), status=202)
+    async for seen in _watch(mesh, document.id):
+        document = seen
+    return respond(messages.document(document), status=201)
+
+
+@routes.get("/v1/collections/{collection}/documents")
+@documented(Operation("List documents, newest first", query=("page_size", "page_token", "state")))
+async def list_all(request: web.Request) -> web.Response:
+    mesh, page = services(request), page_of(request)
+    with translated():
+        found = await mesh.documents.list_documents(
+            ListDocumentsRequest(
+                collection=request.match_info["collection"],
+                page_size=page.size,
+                page_token=page.token,
+                state=_state(request),
+            ),
+            **outgoing(mesh.settings.call_timeout_s),
+        )
+    listed = [messages.document(each) for each in found.documents]
+    return respond({"documents": listed, "next_page_token": found.next_page_token})
+
+
+@routes.get("/v1/documents/{id}")
+@documented(Operation("A document and what became of it"))
+async def get(request: web.Request) -> web.Response:
+    mesh = services(request)
+    with translated():
+        found = await mesh.documents.get_document(
+            GetDocumentRequest(id=request.match_info["id"]), **outgoing(mesh.settings.call_timeout_s)
+        )
+    return respond(messages.document(found))
+
+
+@routes.delete("/v1/documents/{id}")
+@documented(Operation("Delete a document: no later search finds it", status=204))
+async def delete(request: web.Request) -> web.Response:
+    mesh = services(request)
+    with translated():
+        await mesh.documents.delete_document(
+            DeleteDocumentRequest(id=request.match_info["id"]), **outgoing(mesh.settings.call_timeout_s)
+        )
+    return web.Response(status=204)
+
+
+@routes.post("/v1/documents/{id}/reprocess")
+@documented(Operation("Index a document anew; what is searchable stays so until then", status=202))
+async def reprocess(request: web.Request) -> web.Response:
+    mesh = services(request)
+    with translated():
+        queued = await mesh.documents.reprocess_document(
+            ReprocessDocumentRequest(id=request.match_info["id"]), **outgoing(mesh.settings.call_timeout_s)
+        )
+    return respond(messages.document(queued), status=202)
+
+
+@routes.get("/v1/documents/{id}/events")
+@documented(Operation("Follow a document until it is READY or FAILED: SSE `document` events", streams=True))
+async def events(request: web.Request) -> web.StreamResponse:
+    changes = _watch(services(request), request.match_info["id"])
+    return await sse.stream(request, (("document", messages.document(seen)) async for seen in changes))
+
+
+@routes.get("/v1/documents/{id}/content")
+@documented(Operation("The original bytes"))
+async def content(request: web.Request) -> web.StreamResponse:
+    mesh = services(request)
+    call = mesh.documents.download_document(
+        DownloadDocumentRequest(id=request.match_info["id"]), **outgoing(TRANSFER_S)
+    )
+    try:
+        with translated():
+            pieces = aiter(call)
+            document = (await anext(pieces)).document
+            if document is None:
+                raise Aborted("the document changed while it was being read; try again")
+            response = web.StreamResponse(headers=_download_headers(document))
+            await response.prepare(request)
+            async for piece in pieces:
+                await response.write(piece.data or b"")
+    finally:
+        call.cancel()
+    await response.write_eof()
+    return response
+
+
+async def _watch(mesh: Services, document_id: str) -> AsyncIterator[Document]:
+    call = mesh.documents.watch_document(WatchDocumentRequest(id=document_id), **outgoing(TRANSFER_S))
+    try:
+        with translated():
+            async for seen in call:
+                yield seen
+    finally:
+        call.cancel()
+
+
+def _state(request: web.Request) -> DocumentState:
+    wanted = request.query.get("state")
+    if wanted is None:
+        return DocumentState.UNSPECIFIED
+    if wanted not in STATES:
+        raise InvalidArgument(
+            f"state is {wanted!r}; it must be one of {', '.join(map(str, STATES))}", field="state"
+        )
+    return STATES[wanted]
+
+
+def _download_headers(document: Document) -> dict[str, Any]:
+    """Always a download: a document must not run as a page of the edge's own origin."""
+    return {
+        "Content-Type": document.content_type or "application/octet-stream",
+        "Content-Length": str(document.size_bytes),
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(document.name, safe='')}",
+    }

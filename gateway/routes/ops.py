@@ -1,0 +1,67 @@
+"""What operators and browsers ask the edge itself."""
+
+import asyncio
+from typing import Any
+
+import grpc
+from aiohttp import web
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from gateway import openapi
+from gateway.bodies import respond
+from gateway.calls import services
+from gateway.openapi import Operation, documented
+from gateway.pages import DOCS, HOME
+
+READY_WITHIN_S = 2.0
+NEEDED = ("document", "worker", "query", "admin")
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/healthz")
+@documented(Operation("Whether the edge is alive"))
+async def healthz(request: web.Request) -> web.Response:
+    return respond({"status": "alive"})
+
+
+@routes.get("/readyz")
+@documented(Operation("Whether the mesh can serve, and which part can't"))
+async def readyz(request: web.Request) -> web.Response:
+    channels = services(request).channels
+    health = await asyncio.gather(*(_health(channels[name]) for name in NEEDED))
+    parts = dict(zip(NEEDED, health, strict=True))
+    ready = all(state == "SERVING" for state in health)
+    return respond({"status": "ready" if ready else "not ready", "parts": parts}, 200 if ready else 503)
+
+
+@routes.get("/metrics")
+@documented(Operation("Prometheus metrics of the edge"))
+async def metrics(request: web.Request) -> web.Response:
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+@routes.get("/openapi.json")
+@documented(Operation("This description"))
+async def description(request: web.Request) -> web.Response:
+    return respond(openapi.describe(request.app))
+
+
+@routes.get("/docs")
+async def docs(request: web.Request) -> web.Response:
+    return web.Response(text=DOCS, content_type="text/html")
+
+
+@routes.get("/")
+async def home(request: web.Request) -> web.Response:
+    return web.Response(text=HOME, content_type="text/html")
+
+
+async def _health(channel: grpc.aio.Channel) -> str:
+    try:
+        stub: Any = health_pb2_grpc.HealthStub(channel)  # grpcio-health-checking has no types
+        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=READY_WITHIN_S)
+    except grpc.aio.AioRpcError as error:
+        return error.code().name
+    return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
