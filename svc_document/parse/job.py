@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ragmesh.inference.tokens import Tokenizer
-from ragmesh.settings import Settings
 from svc_document.chunking import ChunkedDocument, Measure, cut
 from svc_document.parse.document import Source
 from svc_document.parse.read import read
@@ -21,12 +20,6 @@ class ReadAndCut:
     models: Path  # the repository of the embedder whose tokens are counted
     measure: Measure
     text_max_chars: int
-
-    @classmethod
-    def of(cls, settings: Settings) -> "ReadAndCut":
-        """The job as the settings want it."""
-        measure = Measure(settings.chunk_tokens, settings.chunk_overlap_tokens)
-        return cls(settings.models, measure, settings.text_max_chars)
 
     def __call__(self) -> Work:
         tokenizer = Tokenizer.load(self.models)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from ragmesh.settings import Settings
-from svc_document.chunking import ChunkedDocument
+from svc_document.chunking import ChunkedDocument, Measure
 from svc_document.parse.document import ParseError, Source
 from svc_document.parse.job import Job, ReadAndCut
 from svc_document.parse.process import ParserProcess, ProcessDied
@@ -40,8 +40,10 @@ class ParsePool:
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """The pool that the settings want."""
+        measure = Measure(settings.chunk_tokens, settings.chunk_overlap_tokens)
+        job = ReadAndCut(settings.models, measure, settings.text_max_chars)
         limits = Limits(settings.parse_timeout_s, settings.parse_memory_bytes)
-        return cls(ReadAndCut.of(settings), limits, processes=settings.parse_processes)
+        return cls(job, limits, processes=settings.parse_processes)
 
     async def __aenter__(self) -> Self:
         for seat in self._seats:

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+import semantra_multilingual
 
 from ragmesh.errors import Unavailable
+from ragmesh.settings import Settings
+from svc_document.chunking import ChunkedDocument
 from svc_document.parse import pool as pool_module
 from svc_document.parse.document import ParseError
 from svc_document.parse.pool import Limits, ParsePool
@@ -112,6 +115,27 @@ async def test_a_job_that_cannot_start_is_a_fault_of_ours_not_of_the_document():
     async with ParsePool(parse_faults.never_starts, LIMITS, processes=1) as pool:
         with pytest.raises(Unavailable):
             await pool.chunks(FILE, "good")
+
+
+async def test_documents_are_read_and_cut_beside_hostile_ones(tmp_path: Path):
+    tokenizer = tmp_path / "embed" / "1" / "tokenizer.json"
+    tokenizer.parent.mkdir(parents=True)
+    tokenizer.symlink_to(
+        Path(semantra_multilingual.__file__).parent / "assets/multilingual-e5-small/tokenizer.json"
+    )
+    (tmp_path / "good").write_text("# Towers\n\nThe tower is tall. 塔很高。")
+    (tmp_path / "bad").write_bytes(b"%PDF-1.7\n")
+    settings = Settings(data_dir=tmp_path, models_dir=tmp_path, parse_processes=2)
+
+    async with ParsePool.of(settings) as pool:
+        good, bad = await asyncio.gather(
+            pool.chunks(tmp_path / "good", "a.md"), pool.chunks(tmp_path / "bad", "a.pdf"), return_exceptions=True
+        )
+
+    assert isinstance(good, ChunkedDocument)
+    assert [chunk.text for chunk in good.chunks] == ["Towers\n\nThe tower is tall. 塔很高。"]
+    assert isinstance(bad, ParseError)
+    assert bad.code == "truncated"
 
 
 async def test_no_process_outlives_the_pool():
