@@ -1,6 +1,6 @@
 """What can be asked of documents that are there: read, list, delete, index anew, download, resolve."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import structlog
 
@@ -52,7 +52,7 @@ class Library:
         """Queues a document for its next generation. Raises NotFound, FailedPrecondition."""
         return await self._documents.reprocess(tenant, naming.document_id(document_id))
 
-    async def download(self, tenant: str, document_id: str) -> tuple[Document, AsyncIterator[bytes]]:
+    async def download(self, tenant: str, document_id: str) -> tuple[Document, AsyncGenerator[bytes]]:
         """A document and its original bytes, in pieces of any size."""
         document = await self.get(tenant, document_id)
         return document, self._blobs.read(document.id)

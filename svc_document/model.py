@@ -99,6 +99,14 @@ class LiveDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """Documents that wait for a worker or are with one."""
+
+    documents: int
+    oldest_s: float  # how long the oldest has been waiting; 0 without any
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """Counts over all tenants."""
 
@@ -106,12 +114,7 @@ class Stats:
     documents: Mapping[State, int]
     chunks: int
     stored_bytes: int
-    oldest_unfinished_s: float
-
-    @property
-    def unfinished(self) -> int:
-        """Documents that wait for a worker or are with one."""
-        return sum(self.documents.get(state, 0) for state in UNFINISHED)
+    backlog: Backlog
 
 
 @dataclass(frozen=True, slots=True)

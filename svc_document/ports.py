@@ -6,6 +6,7 @@ from typing import Protocol
 
 from svc_document.chunking import ChunkedDocument
 from svc_document.model import (
+    Backlog,
     Collection,
     Document,
     Failure,
@@ -135,6 +136,10 @@ class Chores(Protocol):
 
     async def erase_collection(self, collection_id: str) -> None:
         """Forgets a deleted collection."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """What is unfinished; cheap, however many documents are finished."""
         ...
 
     async def stats(self) -> Stats:

@@ -1,6 +1,7 @@
 """gRPC in, gRPC out: messages to the domain and back, nothing else."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import grpc
@@ -63,17 +64,19 @@ class DocumentServicer(v1.DocumentServiceServicer):
     async def watch_document(
         self, request: v1.WatchDocumentRequest, context: Context
     ) -> AsyncIterator[v1.Document]:
-        async for document in self.watchtower.watch(tenant(), request.id):
-            yield wire.to_message(document)
+        async with aclosing(self.watchtower.watch(tenant(), request.id)) as documents:
+            async for document in documents:
+                yield wire.to_message(document)
 
     async def download_document(
         self, request: v1.DownloadDocumentRequest, context: Context
     ) -> AsyncIterator[v1.DownloadDocumentResponse]:
         document, pieces = await self.library.download(tenant(), request.id)
         yield v1.DownloadDocumentResponse(document=wire.to_message(document))
-        async for piece in pieces:
-            for start in range(0, len(piece), PIECE_BYTES):
-                yield v1.DownloadDocumentResponse(data=piece[start : start + PIECE_BYTES])
+        async with aclosing(pieces):
+            async for piece in pieces:
+                for start in range(0, len(piece), PIECE_BYTES):
+                    yield v1.DownloadDocumentResponse(data=piece[start : start + PIECE_BYTES])
 
     async def resolve_documents(
         self, request: v1.ResolveDocumentsRequest, context: Context

@@ -53,9 +53,9 @@ class Sweeper:
         for collection_id in await self._chores.empty_deleted_collections():
             await self._vectors.delete_collection(collection_id)
             await self._chores.erase_collection(collection_id)
-        stats = await self._chores.stats()
-        QUEUE_DOCUMENTS.set(stats.unfinished)
-        OLDEST_SECONDS.set(stats.oldest_unfinished_s)
+        backlog = await self._chores.backlog()
+        QUEUE_DOCUMENTS.set(backlog.documents)
+        OLDEST_SECONDS.set(backlog.oldest_s)
 
     async def sweep_blobs(self, *, older_than_s: float) -> None:
         """Removes bytes that no document has: uploads that ended between their bytes and their row."""

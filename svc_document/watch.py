@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Self
 
@@ -39,7 +39,7 @@ class Watchtower:
         self._looking.cancel()
         await self._tasks.__aexit__(None, None, None)
 
-    async def watch(self, tenant: str, document_id: str) -> AsyncIterator[Document]:
+    async def watch(self, tenant: str, document_id: str) -> AsyncGenerator[Document]:
         """The document now and after each change, until it is READY, FAILED or being deleted. Raises NotFound."""
         latest: Latest = asyncio.Queue(1)
         self._watchers[document_id].add(latest)

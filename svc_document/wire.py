@@ -68,7 +68,7 @@ def to_stats_message(stats: Stats) -> v1.IngestStats:
         ],
         chunks=stats.chunks,
         stored_bytes=stats.stored_bytes,
-        oldest_unfinished_ms=int(stats.oldest_unfinished_s * 1000),
+        oldest_unfinished_ms=int(stats.backlog.oldest_s * 1000),
     )
 
 

@@ -1,6 +1,7 @@
 """The worker: takes what is queued, several documents at once, and lets none of them harm another."""
 
 import asyncio
+from contextlib import aclosing
 
 import structlog
 
@@ -35,9 +36,10 @@ class Worker:
                     await asyncio.sleep(PAUSE_S)
 
     async def _consume(self, handling: asyncio.TaskGroup) -> None:
-        async for delivery in self._consumer.deliveries(QUEUED_TOPIC):
-            await self._free.acquire()
-            handling.create_task(self._handle(delivery)).add_done_callback(lambda _: self._free.release())
+        async with aclosing(self._consumer.deliveries(QUEUED_TOPIC)) as deliveries:
+            async for delivery in deliveries:
+                await self._free.acquire()
+                handling.create_task(self._handle(delivery)).add_done_callback(lambda _: self._free.release())
 
     async def _handle(self, delivery: Delivery) -> None:
         try:

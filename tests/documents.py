@@ -137,7 +137,7 @@ class LineCutter:
 async def until(condition: Callable[[], object]) -> None:
     """Returns once the condition holds; for what other processes do, and files."""
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 nobody sets an event
             await asyncio.sleep(0.01)
 
 

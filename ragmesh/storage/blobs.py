@@ -10,8 +10,8 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Protocol, Self
 from urllib.parse import unquote, urlsplit
@@ -41,7 +41,7 @@ class Blobs(Protocol):
         """
         ...
 
-    def read(self, key: str, *, offset: int = 0) -> AsyncIterator[bytes]:
+    def read(self, key: str, *, offset: int = 0) -> AsyncGenerator[bytes]:
         """The bytes from an offset on, in pieces of any size. Raises NotFound."""
         ...
 
@@ -85,7 +85,7 @@ class ObjectBlobs:
         if self._folder:
             await asyncio.to_thread(_sync, self._folder, key)
 
-    async def read(self, key: str, *, offset: int = 0) -> AsyncIterator[bytes]:
+    async def read(self, key: str, *, offset: int = 0) -> AsyncGenerator[bytes]:
         with _reported(key):
             if offset >= (await obstore.head_async(self._store, key))["size"]:
                 return
@@ -103,8 +103,9 @@ class ObjectBlobs:
         with tempfile.TemporaryDirectory(prefix="ragmesh-") as folder:
             path = Path(folder) / key
             with path.open("wb") as file:
-                async for piece in self.read(key):
-                    file.write(piece)
+                async with aclosing(self.read(key)) as pieces:
+                    async for piece in pieces:
+                        file.write(piece)
             yield path
 
     async def delete(self, key: str) -> None:

@@ -10,8 +10,10 @@ processes queue up instead of deadlocking half way; a reading one sees one snaps
 """
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, closing, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from ragmesh.errors import Unavailable
 
-SQLITE_PRAGMAS = ("busy_timeout = 15000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
+SQLITE_PRAGMAS = ("busy_timeout = 15000", "synchronous = FULL", "foreign_keys = ON")
+LOCK_WAIT_S = 15.0
 POOL_SIZE = 8  # connections of one process
 WRITES = "ragmesh_writes"  # execution option of a writing transaction
 MIGRATION_LOCK = 0x7261676D  # any number that nobody else locks in PostgreSQL
@@ -78,7 +81,7 @@ async def connect(url: str) -> AsyncIterator[Database]:
     """The database at a SQLAlchemy URL; an SQLite file is made where there is none."""
     engine = create_async_engine(url, pool_size=POOL_SIZE, max_overflow=0)
     if _is_sqlite(engine):
-        Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(_make_sqlite, Path(make_url(url).database or ""))
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
     try:
@@ -104,6 +107,22 @@ def _upgrade(connection: Connection, migrations: Path) -> None:
 
 def _is_sqlite(engine: AsyncEngine) -> bool:
     return engine.dialect.name == "sqlite"
+
+
+def _make_sqlite(file: Path) -> None:
+    """Makes the file, and turns on its write-ahead log: SQLite alone would not wait for others who do the same."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    give_up_at = time.monotonic() + LOCK_WAIT_S
+    with closing(sqlite3.connect(file)) as connection:
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if time.monotonic() > give_up_at:
+                    raise Unavailable(f"{file} can't be opened or stays locked: {error}") from error
+                time.sleep(0.02)
+            else:
+                return
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _: Any) -> None:

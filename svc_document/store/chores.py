@@ -3,10 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import and_, delete, exists, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ragmesh.storage.database import Database
 from ragmesh.storage.events.outbox import publish
-from svc_document.model import UNFINISHED, Document, Queued, State, Stats
+from svc_document.model import UNFINISHED, Backlog, Document, Queued, State, Stats
 from svc_document.store.tables import NO_LEASE, collections, documents, select_documents, to_document
 from svc_document.wire import to_event
 
@@ -82,13 +83,24 @@ class SqlChores:
                     )
                 )
             ).one()
-            oldest = await connection.scalar(
-                select(func.min(documents.c.queued_at)).where(documents.c.state.in_(UNFINISHED))
-            )
+            backlog = await _backlog(connection)
         return Stats(
             collections=count,
             documents={state: count for state, (count, _) in by_state.items()},
             chunks=int(chunks),
             stored_bytes=sum(int(size) for _, size in by_state.values()),
-            oldest_unfinished_s=(datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0,
+            backlog=backlog,
         )
+
+    async def backlog(self) -> Backlog:
+        async with self._database.read() as connection:
+            return await _backlog(connection)
+
+
+async def _backlog(connection: AsyncConnection) -> Backlog:
+    count, oldest = (
+        await connection.execute(
+            select(func.count(), func.min(documents.c.queued_at)).where(documents.c.state.in_(UNFINISHED))
+        )
+    ).one()
+    return Backlog(count, (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0)

@@ -5,7 +5,7 @@ of a key can be claimed, which keeps the order.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -85,7 +85,7 @@ class OutboxConsumer:
         self._poll_s = poll_s
         self._visibility = timedelta(seconds=visibility_s)
 
-    async def deliveries(self, topic: str) -> AsyncIterator[OutboxDelivery]:
+    async def deliveries(self, topic: str) -> AsyncGenerator[OutboxDelivery]:
         while True:
             waiting = await self._claim(topic)
             if not waiting:

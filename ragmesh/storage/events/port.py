@@ -4,9 +4,10 @@
         await connection.execute(...)
         await publish(connection, Event.of("ragmesh.documents", key=document_id, payload=payload))
 
-    async for delivery in consumer.deliveries("ragmesh.documents"):
-        handle(delivery.event)
-        await delivery.ack()
+    async with aclosing(consumer.deliveries("ragmesh.documents")) as deliveries:
+        async for delivery in deliveries:
+            handle(delivery.event)
+            await delivery.ack()
 
 The promise of every adapter:
 
@@ -18,7 +19,7 @@ The promise of every adapter:
 - Handlers are idempotent: "at least once" means twice, some day.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -58,8 +59,8 @@ class Delivery(Protocol):
 class Consumer(Protocol):
     """Takes events out."""
 
-    def deliveries(self, topic: str) -> AsyncIterator[Delivery]:
-        """Events as they come, without end. Closing the iterator hands back what was not yielded yet.
+    def deliveries(self, topic: str) -> AsyncGenerator[Delivery]:
+        """Events as they come, without end. Closing it, as its user must, hands back what was not yielded yet.
 
         Raises Unavailable where the log can't be reached.
         """
