@@ -3,6 +3,7 @@
 import sys
 
 import typer
+from rich.markup import escape
 
 from ragmesh.cli import documents, models, operate, questions, serve
 from ragmesh.cli.session import Trouble, console
@@ -31,5 +32,5 @@ def main() -> None:
     try:
         app()
     except Trouble as trouble:
-        console(stderr=True).print(f"[red]error:[/] {trouble}", highlight=False, soft_wrap=True)
+        console(stderr=True).print(f"[red]error:[/] {escape(str(trouble))}", highlight=False, soft_wrap=True)
         sys.exit(1)

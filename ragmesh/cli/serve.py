@@ -1,9 +1,9 @@
 """`ragmesh up` and `ragmesh demo`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,9 +15,9 @@ from ragmesh.inference.preflight import CannotStart, installation
 from ragmesh.inference.weights.e5 import UnreadableWeights
 from ragmesh.settings import Settings
 from ragmesh.up.board import LiveBoard, PlainBoard
-from ragmesh.up.mesh import Mesh, running, until_signalled
-from ragmesh.up.plan import PortTaken, plan
-from ragmesh.up.state import AlreadyRunning
+from ragmesh.up.mesh import Mesh, running, when_asked_to_stop
+from ragmesh.up.plan import Plan, PortTaken, plan
+from ragmesh.up.state import AlreadyRunning, locked
 
 Port = Annotated[
     int | None, typer.Option("--port", help="port of the edge; 0 takes a free one", show_default="8080")
@@ -26,6 +26,7 @@ Embedder = Annotated[
     str | None, typer.Option("--embedder", help="multilingual, or english: faster", show_default="multilingual")
 ]
 Board = PlainBoard | LiveBoard
+Then = Callable[[Settings], Awaitable[None]]  # what is done once the mesh is ready
 
 SAMPLES_COLLECTION = "samples"
 SAMPLE_QUESTION = "How long before departure must a trip be approved?"
@@ -46,9 +47,9 @@ def up(data_dir: DataDir = None, port: Port = None, embedder: Embedder = None) -
     settings = settings_for(data_dir, port=port, embedder=embedder)
     if console().is_terminal:
         with LiveBoard(console()) as board:
-            run(_serve(settings, board, _nothing_more))
+            _keep_up(settings, board, _nothing_more)
     else:
-        run(_serve(settings, PlainBoard(console()), _nothing_more))
+        _keep_up(settings, PlainBoard(console()), _nothing_more)
 
 
 def demo(
@@ -66,45 +67,51 @@ def demo(
             console().print(f"\n[bold]{SAMPLE_QUESTION}[/]\n")
             await questions.stream_answer(client, SAMPLE_QUESTION, SAMPLES_COLLECTION)
 
-    run(_serve(settings_for(data_dir, port=port), PlainBoard(console()), show))
+    _keep_up(settings_for(data_dir, port=port), PlainBoard(console()), show)
 
 
 async def _nothing_more(_: Settings) -> None:
     pass
 
 
-async def _serve(settings: Settings, board: Board, then: Callable[[Settings], Awaitable[None]]) -> None:
-    """Builds the models where they are missing, runs the mesh, does something with it, and waits for Ctrl-C."""
+def _keep_up(settings: Settings, board: Board, then: Then) -> None:
+    """Builds the models where they are missing, and runs the mesh until Ctrl-C. Raises Trouble."""
     try:
         installation()
-        await asyncio.to_thread(
-            build.build, settings, lambda step, share: board.say(f"models {share:4.0%}: {step}")
-        )
-        planned = plan(settings)
-        async with running(planned, board.changed) as mesh:
-            await _until_stopped(mesh, board, then)
+        with locked(settings.home):
+            planned = plan(settings)
+            build.build(settings, lambda step, share: board.say(f"models {share:4.0%}: {step}"))
+            run(_serve(planned, board, then))
     except (AlreadyRunning, PortTaken, CannotStart, build.MissingWeights, UnreadableWeights) as error:
         raise Trouble(str(error)) from None
     board.say("stopped")
 
 
-async def _until_stopped(mesh: Mesh, board: Board, then: Callable[[Settings], Awaitable[None]]) -> None:
-    async def work() -> None:
-        await mesh.ready()
-        board.say(f"ready {mesh.plan.url}")
-        await then(mesh.plan.settings)
-        board.say(
-            f"\nserving on {mesh.plan.url} (API: {mesh.plan.url}/docs)"
-            f"\nlogs in {mesh.plan.settings.home}/logs; Ctrl-C stops everything"
-        )
+async def _serve(planned: Plan, board: Board, then: Then) -> None:
+    stop = when_asked_to_stop()
+    async with running(planned, board.changed) as mesh:
+        await first_of(stop.wait(), mesh.broken(), _work(mesh, board, then, stop))
 
-    working, stopping = asyncio.create_task(work()), asyncio.create_task(until_signalled())
+
+async def _work(mesh: Mesh, board: Board, then: Then, stop: asyncio.Event) -> None:
+    await mesh.ready()
+    board.say(f"ready {mesh.plan.url}")
+    await then(mesh.plan.settings)
+    board.say(
+        f"\nserving on {mesh.plan.url} (API: {mesh.plan.url}/docs)"
+        f"\nlogs in {mesh.plan.settings.home}/logs; Ctrl-C stops everything"
+    )
+    await stop.wait()
+
+
+async def first_of(*works: Coroutine[Any, Any, object]) -> None:
+    """Waits for whichever ends first, raises what it raised, and cancels the others."""
+    tasks = [asyncio.create_task(work) for work in works]
     try:
-        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-            await stopping
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     finally:
-        working.cancel()
-        stopping.cancel()
-        await asyncio.gather(working, stopping, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

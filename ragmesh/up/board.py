@@ -13,6 +13,8 @@ from ragmesh.up.keeper import Keeper, Phase
 
 COLOURS = {Phase.STARTING: "yellow", Phase.RUNNING: "green", Phase.WAITING: "red", Phase.STOPPED: "dim"}
 
+WORDS = 160  # characters of a process's last words
+
 
 class PlainBoard:
     """A line for each change."""
@@ -22,12 +24,7 @@ class PlainBoard:
 
     def changed(self, keeper: Keeper) -> None:
         """Prints what became of a process."""
-        what = f"running as process {keeper.process.pid}" if keeper.process else ""
-        if keeper.phase is Phase.WAITING:
-            what = f"ended with code {keeper.last_exit}, restarting"
-        if keeper.phase is Phase.STOPPED:
-            what = "stopped"
-        self.say(f"{keeper.name}: {what}")
+        self.say(f"{keeper.name}: {_news(keeper)}")
 
     def say(self, line: str) -> None:
         """Prints a line."""
@@ -60,9 +57,17 @@ class LiveBoard:
         return table(list(self._keepers.values()))
 
 
+def _news(keeper: Keeper) -> str:
+    if keeper.phase is Phase.WAITING:
+        return f"ended with code {keeper.last_exit}, restarting; its last words: {keeper.last_words[:WORDS]}"
+    if keeper.phase is Phase.STARTING and keeper.process:
+        return f"starting as process {keeper.process.pid}"
+    return keeper.phase
+
+
 def table(keepers: Sequence[Keeper]) -> Table:
     """The board."""
-    board = Table("process", "pid", "state", "up", "restarts", box=None, header_style="bold")
+    board = Table("process", "pid", "state", "up", "restarts", "", box=None, header_style="bold")
     for keeper in keepers:
         board.add_row(
             keeper.name,
@@ -70,6 +75,7 @@ def table(keepers: Sequence[Keeper]) -> Table:
             Text(keeper.phase, COLOURS[keeper.phase]),
             _age(keeper) if keeper.phase is Phase.RUNNING else "",
             str(keeper.restarts or ""),
+            Text(keeper.last_words[:WORDS] if keeper.phase is Phase.WAITING else "", "dim"),
         )
     return board
 

@@ -15,21 +15,21 @@ from enum import StrEnum
 from pathlib import Path
 from typing import cast
 
-import psutil
-
 from ragmesh.up.plan import Program
 from ragmesh.up.state import ProcessId
 
 LOG_MAX_BYTES = 10 * 1024 * 1024
 LINE_MAX_BYTES = 1024 * 1024
+LISTEN_POLL_S = 0.2
 STOP_WITHIN_S = 15.0
+LAST_WORDS_WITHIN_S = 1.0  # for what a dead process has written and nobody has read
 PR_SET_PDEATHSIG = 1
 
 
 class Phase(StrEnum):
     """Where a process is in its life."""
 
-    STARTING = "starting"
+    STARTING = "starting"  # it runs, and does not listen yet
     RUNNING = "running"
     WAITING = "waiting to restart"
     STOPPED = "stopped"
@@ -42,6 +42,10 @@ class Backoff:
     first_s: float = 0.25
     max_s: float = 15.0
     stable_s: float = 20.0
+
+    def failures(self, before: int, *, lived_s: float) -> int:
+        """Failures in a row, now that a process has ended after so long."""
+        return 1 if lived_s > self.stable_s else before + 1
 
     def delay_s(self, failures: int) -> float:
         """The wait after so many failures in a row, the first being 1; up to a half of it is random."""
@@ -58,6 +62,7 @@ class Keeper:
         self.phase = Phase.STARTING
         self.restarts = 0
         self.last_exit: int | None = None
+        self.last_words = ""  # the last line that it printed
         self.process: ProcessId | None = None
         self._program = program
         self._changed = changed
@@ -70,7 +75,7 @@ class Keeper:
         while True:
             began = time.monotonic()
             await self._run()
-            failures = 1 if time.monotonic() - began > self._backoff.stable_s else failures + 1
+            failures = self._backoff.failures(failures, lived_s=time.monotonic() - began)
             self.restarts += 1
             self._enter(Phase.WAITING)
             await asyncio.sleep(self._backoff.delay_s(failures))
@@ -86,9 +91,10 @@ class Keeper:
             start_new_session=True,
             preexec_fn=_die_with_parent,
         )
-        self.process = ProcessId(child.pid, psutil.Process(child.pid).create_time())
-        self._enter(Phase.RUNNING)
-        logging_output = asyncio.create_task(self._copy(cast("asyncio.StreamReader", child.stdout)))
+        self.process = ProcessId.of(child.pid)
+        self._enter(Phase.STARTING)
+        copying = asyncio.create_task(self._copy(cast("asyncio.StreamReader", child.stdout)))
+        noticing = asyncio.create_task(self._notice_when_it_listens())
         try:
             self.last_exit = await child.wait()
         except asyncio.CancelledError:
@@ -96,17 +102,42 @@ class Keeper:
             self._enter(Phase.STOPPED)
             raise
         finally:
+            noticing.cancel()
             _kill_group(child.pid)
-            logging_output.cancel()
-            await asyncio.gather(logging_output, return_exceptions=True)
+            await asyncio.wait((copying,), timeout=LAST_WORDS_WITHIN_S)
+            copying.cancel()
+
+    async def _notice_when_it_listens(self) -> None:
+        """Every process listens only once it can work: a port that answers tells readiness for all alike."""
+        while not await _answers(self._program.address):  # noqa: ASYNC110 it is another process's event
+            await asyncio.sleep(LISTEN_POLL_S)
+        self._enter(Phase.RUNNING)
 
     async def _copy(self, output: asyncio.StreamReader) -> None:
-        while line := await output.readline():
-            self._log.info(line.decode("utf-8", "replace").rstrip())
+        while not output.at_eof():
+            with suppress(
+                ValueError
+            ):  # a line beyond the limit is dropped: waiting for its end would stop the process
+                self._write(await output.readline())
+
+    def _write(self, line: bytes) -> None:
+        if text := line.decode("utf-8", "replace").rstrip():
+            self.last_words = text
+            self._log.info(text)
 
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
         self._changed(self)
+
+
+async def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 async def _stop(child: asyncio.subprocess.Process) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -20,9 +20,9 @@ Changed = Callable[[Keeper], None]
 class Mesh:
     """A mesh that runs."""
 
-    def __init__(self, plan: Plan, keepers: list[Keeper]) -> None:
+    def __init__(self, plan: Plan, keeping: Collection[asyncio.Task[None]]) -> None:
         self.plan = plan
-        self.keepers = keepers
+        self._keeping = keeping
 
     async def ready(self) -> None:
         """Returns once the edge says that it can serve."""
@@ -30,38 +30,43 @@ class Mesh:
             while not await _answers(session, f"{self.plan.url}/readyz"):  # noqa: ASYNC110 it is another process's event
                 await asyncio.sleep(READY_POLL_S)
 
+    async def broken(self) -> None:
+        """Raises what keeps a process from being started at all; waits as long as nothing does."""
+        done, _ = await asyncio.wait(self._keeping, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
 
 @asynccontextmanager
 async def running(plan: Plan, changed: Changed) -> AsyncIterator[Mesh]:
     """Starts every process, and stops them at the end, those first that lean on others.
 
-    `changed` hears of each process that starts, dies or stops. Raises AlreadyRunning.
+    The caller holds the data folder (`state.locked`). `changed` hears of each process that starts, dies or stops.
     """
     home = plan.settings.home
-    with state.locked(home):
-        state.remove_leftovers(home)
+    state.remove_leftovers(home)
 
-        def record(keeper: Keeper) -> None:
-            state.write(plan, {k.name: k.process for k in keepers if k.process})
-            changed(keeper)
+    def record(keeper: Keeper) -> None:
+        state.write(plan, {k.name: k.process for k in keepers if k.process})
+        changed(keeper)
 
-        keepers = [Keeper(program, home / "logs", record) for program in plan.programs]
-        tasks = {keeper.name: asyncio.create_task(keeper.keep()) for keeper in keepers}
-        try:
-            yield Mesh(plan, keepers)
-        finally:
-            await _stop([task for name, task in tasks.items() if name not in LAST_STOPPED])
-            await _stop([tasks[name] for name in LAST_STOPPED])
-            state.remove(home)
+    keepers = [Keeper(program, home / "logs", record) for program in plan.programs]
+    tasks = {keeper.name: asyncio.create_task(keeper.keep()) for keeper in keepers}
+    try:
+        yield Mesh(plan, tasks.values())
+    finally:
+        await _stop([task for name, task in tasks.items() if name not in LAST_STOPPED])
+        await _stop([tasks[name] for name in LAST_STOPPED])
+        state.remove(home)
 
 
-async def until_signalled() -> None:
-    """Returns at the first SIGINT or SIGTERM."""
+def when_asked_to_stop() -> asyncio.Event:
+    """Set when this process is asked to end: by Ctrl-C, SIGTERM or the closing of its terminal."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+    return stop
 
 
 async def _stop(tasks: list[asyncio.Task[None]]) -> None:

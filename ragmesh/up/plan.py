@@ -1,16 +1,20 @@
 """Which processes a mesh on one machine has, and what each is told."""
 
+import random
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
+
+import psutil
 
 from ragmesh.rpc.discovery import SERVICES
 from ragmesh.settings import PREFIX, Settings
 from ragmesh.storage.vectors import lite
 
 LOOPBACK = "127.0.0.1"
+PORTS = range(20_000, 32_768)  # below the ephemeral ones
 MODULES = {
     "document": ("svc_document", "api"),
     "worker": ("svc_document", "worker"),
@@ -22,11 +26,12 @@ MODULES = {
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One process: its name, its command line, and its own environment on top of everybody's."""
+    """One process."""
 
     name: str
     command: tuple[str, ...]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str]  # on top of everybody's
+    address: str  # host:port that it listens on once it can work
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +70,17 @@ def plan(settings: Settings) -> Plan:
 
 def _programs(settings: Settings, milvus_port: int, addresses: Mapping[str, str]) -> Iterator[Program]:
     common = environment(settings)
-    yield Program("triton", (sys.executable, "-m", "ragmesh.inference.server"), common)
+    yield Program("triton", (sys.executable, "-m", "ragmesh.inference.server"), common, settings.triton_url)
     yield Program(
-        "milvus", tuple(lite.command(settings.home / "milvus", milvus_port)), {**common, **lite.ENVIRONMENT}
+        "milvus",
+        tuple(lite.command(settings.home / "milvus", milvus_port)),
+        {**common, **lite.ENVIRONMENT},
+        f"{LOOPBACK}:{milvus_port}",
     )
     for name in SERVICES:
         module, *arguments = MODULES[name]
         listen = {f"{PREFIX}LISTEN": addresses[name]}
-        yield Program(name, (sys.executable, "-m", module, *arguments), {**common, **listen})
+        yield Program(name, (sys.executable, "-m", module, *arguments), {**common, **listen}, addresses[name])
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -92,21 +100,35 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def edge_port(settings: Settings) -> int:
     """The edge's port, or a free one for 0. Raises PortTaken."""
+    if settings.port == 0:
+        return free_ports(1, settings.host)[0]
+    if not _is_free(settings.host, settings.port):
+        raise PortTaken(
+            f"port {settings.port} is taken by {_listener(settings.port)}:"
+            " choose another with --port, or 0 for a free one"
+        )
+    return settings.port
+
+
+def free_ports(count: int, host: str = LOOPBACK) -> list[int]:
+    """Different free ports, none of which the kernel gives to an outgoing connection: a restart finds them free."""
+    candidates = random.sample(PORTS, len(PORTS))
+    return list(islice((port for port in candidates if _is_free(host, port)), count))
+
+
+def _is_free(host: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.host, settings.port))
+            probe.bind((host, port))
         except OSError:
-            raise PortTaken(
-                f"port {settings.port} is taken by another program: choose another with --port, or 0 for a free one"
-            ) from None
-        return probe.getsockname()[1]
+            return False
+        return True
 
 
-def free_ports(count: int) -> list[int]:
-    """Different free ports on loopback, all held until all are found."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [each.getsockname()[1] for each in sockets]
+def _listener(port: int) -> str:
+    """The program that listens on a port, as far as this user may know."""
+    for connection in psutil.net_connections("tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid:
+            return f"process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    return "another program"

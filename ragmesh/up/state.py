@@ -7,12 +7,11 @@ runs it.
 import fcntl
 import json
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
@@ -33,7 +32,13 @@ class ProcessId:
     pid: int
     started: float  # seconds since the epoch
 
+    @classmethod
+    def of(cls, pid: int) -> Self:
+        """The process that has this number now. Raises psutil.NoSuchProcess."""
+        return cls(pid, psutil.Process(pid).create_time())
+
     def is_alive(self) -> bool:
+        """Whether that very process still runs."""
         try:
             return abs(psutil.Process(self.pid).create_time() - self.started) < 1
         except psutil.NoSuchProcess:
@@ -64,10 +69,10 @@ def write(plan: Plan, processes: dict[str, ProcessId]) -> None:
     """Writes what runs. Readers see the old state or the new one, never half of it."""
     file = _file(plan.settings.home)
     state = {
-        "pid": os.getpid(),
+        **asdict(ProcessId.of(os.getpid())),
         "url": plan.url,
         **{name: getattr(plan.settings, name) for name in SHARED},
-        "processes": {name: {"pid": p.pid, "started": p.started} for name, p in processes.items()},
+        "processes": {name: asdict(process) for name, process in processes.items()},
     }
     scratch = file.with_suffix(".tmp")
     scratch.write_text(json.dumps(state, indent=2), encoding="utf-8")
@@ -76,11 +81,8 @@ def write(plan: Plan, processes: dict[str, ProcessId]) -> None:
 
 def read(data_dir: Path) -> dict[str, Any] | None:
     """The state of the mesh that runs on a data folder; None where none does."""
-    try:
-        state = json.loads(_file(data_dir).read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-    return state if psutil.pid_exists(state["pid"]) else None
+    state = _last(data_dir)
+    return state if state and ProcessId(state["pid"], state["started"]).is_alive() else None
 
 
 def of_running_mesh(settings: Settings) -> Settings:
@@ -91,16 +93,16 @@ def of_running_mesh(settings: Settings) -> Settings:
 
 def remove_leftovers(data_dir: Path) -> int:
     """Ends what a killed `ragmesh up` left: returns how many processes that were."""
-    try:
-        state = json.loads(_file(data_dir).read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    state = _last(data_dir)
+    if state is None:
         return 0
     groups = {entry["pid"] for entry in state["processes"].values()}
-    left = [p for p in psutil.process_iter() if _group(p.pid) in groups and _environment(p).get("RAGMESH_DATA_DIR")]
-    mine = [p for p in left if _environment(p)["RAGMESH_DATA_DIR"] == str(data_dir)]
+    left = [process for process in psutil.process_iter() if _group(process.pid) in groups]
+    # A group's number may be somebody else's by now: only processes of this data folder are meant.
+    mine = [process for process in left if _environment(process).get("RAGMESH_DATA_DIR") == str(data_dir)]
     for process in mine:
         with suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGKILL)
+            process.kill()
     psutil.wait_procs(mine, timeout=5)
     remove(data_dir)
     return len(mine)
@@ -109,6 +111,14 @@ def remove_leftovers(data_dir: Path) -> int:
 def remove(data_dir: Path) -> None:
     """Says that nothing runs any more."""
     _file(data_dir).unlink(missing_ok=True)
+
+
+def _last(data_dir: Path) -> dict[str, Any] | None:
+    """What was written last, by a mesh that may be gone."""
+    try:
+        return json.loads(_file(data_dir).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
 
 
 def _group(pid: int) -> int | None:
