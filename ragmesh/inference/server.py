@@ -11,9 +11,8 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,14 +43,13 @@ async def main(settings: Settings) -> None:
         check_repository(settings.models)
     except (CannotStart, build.MissingWeights) as error:
         sys.exit(str(error))
-    with _backends(triton) as backends:
-        fault = await _serve(settings, triton, backends)
-    if fault:
+    if fault := await _serve(settings, triton):
         sys.exit(fault)
 
 
-async def _serve(settings: Settings, triton: Installation, backends: Path) -> str | None:
+async def _serve(settings: Settings, triton: Installation) -> str | None:
     """Returns None when it was asked to stop, else what went wrong."""
+    backends = lay_out_backends(triton, settings.home / "run" / "triton-backends")
     region = region_prefix(settings)
     remove_regions(region)
     server = await asyncio.create_subprocess_exec(
@@ -136,19 +134,15 @@ def environment(triton: Installation) -> dict[str, str]:
     }
 
 
-@contextmanager
-def _backends(triton: Installation) -> Iterator[Path]:
+def lay_out_backends(triton: Installation, folder: Path) -> Path:
     """A backend folder with the stub in it: the wheel keeps the stubs elsewhere."""
-    folder = Path(tempfile.mkdtemp(prefix="ragmesh-triton-"))
-    try:
-        python = folder / "python"
-        python.mkdir()
-        packaged = triton.root / "backends" / "python"
-        for file in (triton.stub, packaged / "libtriton_python.so", packaged / "triton_python_backend_utils.py"):
-            (python / file.name).symlink_to(file)
-        yield folder
-    finally:
-        shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    python = folder / "python"
+    python.mkdir(parents=True)
+    packaged = triton.root / "backends" / "python"
+    for file in (triton.stub, packaged / "libtriton_python.so", packaged / "triton_python_backend_utils.py"):
+        (python / file.name).symlink_to(file)
+    return folder
 
 
 def region_prefix(settings: Settings) -> str:

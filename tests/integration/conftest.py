@@ -1,5 +1,6 @@
 """Real servers, one of each for all tests."""
 
 from tests.milvus_server import milvus
+from tests.triton_server import triton
 
-__all__ = ["milvus"]
+__all__ = ["milvus", "triton"]

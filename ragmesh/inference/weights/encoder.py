@@ -4,6 +4,7 @@ Inputs `input_ids`, `attention_mask` int64 (batch, tokens); output `embedding` f
 over the tokens, of unit length. Attention, layer norms and GELU are onnxruntime's fused operators.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,15 +84,20 @@ def write_quantized(source: Path, target: Path, *, words: bool, reduce_range: bo
     `words` quantises the word table too. `reduce_range` takes 7 bits for the weights: on CPUs without VNNI the
     8-bit products saturate.
     """
-    quantize_dynamic(
-        source,
-        target,
-        weight_type=QuantType.QInt8,
-        per_channel=True,
-        reduce_range=reduce_range,
-        op_types_to_quantize=["MatMul", "Attention", *(["Gather"] if words else [])],
-        extra_options={"DefaultTensorType": TensorProto.FLOAT, "MatMulConstBOnly": True},
-    )
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # onnxruntime recommends steps that these fused graphs don't need
+    try:
+        quantize_dynamic(
+            source,
+            target,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=reduce_range,
+            op_types_to_quantize=["MatMul", "Attention", *(["Gather"] if words else [])],
+            extra_options={"DefaultTensorType": TensorProto.FLOAT, "MatMulConstBOnly": True},
+        )
+    finally:
+        logging.disable(disabled)
 
 
 class _Graph:

@@ -6,6 +6,10 @@ company, for its scales are taken over all that it sees at once.
 """
 
 import json
+import os
+import select
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +22,7 @@ class TritonPythonModel:
     """Triton calls initialize once, then execute with whatever its dynamic batcher has gathered."""
 
     def initialize(self, args):
+        end_with_server()
         parameters = {
             name: value["string_value"] for name, value in json.loads(args["model_config"])["parameters"].items()
         }
@@ -48,6 +53,17 @@ class TritonPythonModel:
         tokens = np.array([ids], np.int64)
         feed = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
         return self.session.run(["embedding"], feed)[0]
+
+
+def end_with_server():
+    """Ends this process when the server dies: a killed server leaves its models running for ever."""
+    server = os.pidfd_open(os.getppid())
+
+    def wait():
+        select.select([server], [], [])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def session_options(threads):

@@ -6,7 +6,10 @@ answered at once, however busy the slots are: it asks whether this process lives
 """
 
 import json
+import os
 import secrets
+import select
+import signal
 import threading
 import urllib.error
 import urllib.request
@@ -33,6 +36,7 @@ class TritonPythonModel:
     """Triton calls initialize once, then execute for each request; answers go through the response sender."""
 
     def initialize(self, args):
+        end_with_server()
         parameters = {
             name: value["string_value"] for name, value in json.loads(args["model_config"])["parameters"].items()
         }
@@ -158,6 +162,17 @@ class Metric:
     def add(self, amount):
         with self.lock:
             self.metric.increment(amount)
+
+
+def end_with_server():
+    """Ends this process when the server dies: a killed server leaves its models running for ever."""
+    server = os.pidfd_open(os.getppid())
+
+    def wait():
+        select.select([server], [], [])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def completion_of(request):
