@@ -5,10 +5,60 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-SUBJECTS = "invoice shipment account backup password contract server sensor vehicle warehouse ticket report".split()
-VERBS = "opens closes renews audits rejects archives signs forwards inspects releases replaces measures".split()
-OWNERS = "finance logistics security legal support engineering procurement facilities research sales".split()
-PLACES = "Lisbon Oslo Quito Nairobi Osaka Perth Tallinn Denver Porto Bergen Accra Turku".split()
+SUBJECTS = [
+    "invoice",
+    "shipment",
+    "account",
+    "backup",
+    "password",
+    "contract",
+    "server",
+    "sensor",
+    "vehicle",
+    "warehouse",
+    "ticket",
+    "report",
+]
+VERBS = [
+    "opens",
+    "closes",
+    "renews",
+    "audits",
+    "rejects",
+    "archives",
+    "signs",
+    "forwards",
+    "inspects",
+    "releases",
+    "replaces",
+    "measures",
+]
+OWNERS = [
+    "finance",
+    "logistics",
+    "security",
+    "legal",
+    "support",
+    "engineering",
+    "procurement",
+    "facilities",
+    "research",
+    "sales",
+]
+PLACES = [
+    "Lisbon",
+    "Oslo",
+    "Quito",
+    "Nairobi",
+    "Osaka",
+    "Perth",
+    "Tallinn",
+    "Denver",
+    "Porto",
+    "Bergen",
+    "Accra",
+    "Turku",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench.quality import Quality
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -15,10 +17,10 @@ class Row:
 
     name: str
     mesh: float
-    engine: float
+    engine: float | None  # None where there is nothing to compare with
     unit: str
-    compared: float
-    comparison: str  # what `compared` is, for example "ratio"
+    compared: float | None
+    comparison: str  # what `compared` is, for example "of the embedder"
 
 
 def show(rows: Sequence[Row]) -> None:
@@ -27,12 +29,24 @@ def show(rows: Sequence[Row]) -> None:
     for row in rows:
         table.add_row(
             row.name,
-            f"{row.mesh:,.1f}",
-            f"{row.engine:,.1f}",
+            _figure(row.mesh),
+            _figure(row.engine),
             row.unit,
-            f"{row.compared:.2f} {row.comparison}",
+            f"{_figure(row.compared)} {row.comparison}",
         )
     Console().print(table)
+
+
+def quality_row(name: str, found: Quality) -> Row:
+    """Retrieval quality: nothing to compare with, but three figures."""
+    recall = f"recall@1 {found.recall_1:.3f}, recall@5 {found.recall_5:.3f}"
+    return Row(name, found.mrr_10, None, "MRR@10", None, recall)
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if value < 10 else f"{value:,.1f}"
 
 
 def save(rows: Sequence[Row], file: Path) -> None:

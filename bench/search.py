@@ -1,6 +1,6 @@
 """Search: HTTP edge, gateway, query service, Triton and Milvus, beside Triton's embedder and Milvus alone."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from bench.corpus import Question
 from bench.edge import Edge
@@ -52,7 +52,7 @@ async def beside_embedder_and_milvus(
     return await compare(mesh, engine, rounds)
 
 
-def _searching(edge: Edge, collection: str):
+def _searching(edge: Edge, collection: str) -> Callable[[Question], Awaitable[None]]:
     async def search(question: Question) -> None:
         if not await edge.search(collection, question.text, top_k=TOP_K):
             raise RuntimeError(f"nothing found for {question.text!r}")

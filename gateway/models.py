@@ -39,7 +39,8 @@ Filter = Annotated[
     Field(
         max_length=16,
         description="All must hold. Keys: document_id, document_name, content_type, page, metadata.KEY. Values: "
-        'one, a list of which one must match, {"not": value}, {"exists": true}, or for page {"at_least", "at_most"}.',
+        'one, or a list of which one must match, {"not": value}, {"exists": true}; '
+        'for page {"at_least", "at_most"}.',
         examples=[{"metadata.team": "payments", "page": {"at_most": 5}}],
     ),
 ]

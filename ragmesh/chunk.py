@@ -28,7 +28,10 @@ class Chunk:
 
     @property
     def titled(self) -> str:
-        """The text as it is indexed: title and headings first, for they often name what the passage is about."""
+        """Title, headings and text, as BM25 reads them: they often name what the passage is about.
+
+        The embedder gets the text alone: titles cost multilingual-e5-small .005 MRR@10 on XQuAD.
+        """
         return "\n".join((self.title, *self.headings, self.text))
 
     @property

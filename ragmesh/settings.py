@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     text_max_chars: int = Field(20_000_000, gt=0, description="most text out of one document")
     chunk_tokens: int = Field(256, ge=32, le=480, description="longest chunk, in embedder tokens")
     chunk_overlap_tokens: int = Field(32, ge=0, description="tokens that neighbours share")
-    ingest_concurrency: int = Field(4, ge=1, description="documents that one worker holds at once")
+    ingest_concurrency: int = Field(16, ge=1, description="documents that one worker holds at once")
     embed_batch: int = Field(16, ge=1, le=64, description="chunks in one embedding request")
     lease_s: float = Field(15.0, gt=0, description="how long a worker holds a document unrenewed")
     poll_s: float = Field(0.2, gt=0, description="how often the outbox is looked at when idle")

@@ -119,7 +119,7 @@ class Indexer:
         """Vectors of a batch; where the embedder refuses a text, only that text's document fails."""
         with stage(Stage.EMBED):
             try:
-                return items, await self._embedder.embed([item.chunk.titled for item in items], Role.PASSAGE)
+                return items, await self._embedder.embed([item.chunk.text for item in items], Role.PASSAGE)
             except InvalidArgument:
                 if len(items) == 1:
                     raise

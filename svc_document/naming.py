@@ -33,6 +33,8 @@ def document_name(name: str) -> str:
     """A file name without its folder."""
     if not name.strip():
         raise InvalidArgument("the document has no name: give its file name", field="name")
+    if name in {".", ".."}:
+        raise InvalidArgument(f"the name {name!r} is a folder's: give the file's own name", field="name")
     if len(name) > NAME_MAX_CHARS:
         raise InvalidArgument(f"the name has {len(name)} characters: use at most {NAME_MAX_CHARS}", field="name")
     if bad := next((c for c in name if c in "/\\" or unicodedata.category(c) in UNPRINTABLE), None):

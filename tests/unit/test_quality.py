@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench.quality import mrr, rank_of, recall
+from bench.quality import mrr, rank_of, recall
 
 
 def test_a_rank_counts_distinct_passages():
