@@ -10,7 +10,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import aiohttp
 import psutil
@@ -29,10 +29,10 @@ READY_WITHIN_S = 60.0
 class TritonServer:
     """`async with TritonServer(folder) as server`: what `python -m ragmesh.inference.server` runs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, embedder: Literal["multilingual", "english"] = "multilingual") -> None:
         self.url = f"127.0.0.1:{free_port()}"
         self.metrics_url = f"http://127.0.0.1:{free_port()}/metrics"
-        self.settings = Settings(data_dir=folder, models_dir=CACHE / "models" / "multilingual")
+        self.settings = Settings(data_dir=folder, models_dir=CACHE / "models" / embedder, embedder=embedder)
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(build, self.settings, lambda _step, _share: None)

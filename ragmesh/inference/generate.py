@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from jinja2 import Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tritonclient.grpc import InferInput
 
@@ -41,10 +42,7 @@ class TritonLanguageModel:
             languages=frozenset(parameters["languages"].split()),
             bytes_per_token=float(parameters["bytes_per_token"]),
         )
-        # The template comes with the weights, and weights come from anywhere: it runs in a sandbox.
-        self._template = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(
-            self._info.chat_template
-        )
+        self._template = chat_template(self._info.chat_template)
         return self
 
     async def __aexit__(
@@ -97,6 +95,11 @@ class TritonLanguageModel:
     def _prompt(self, messages: Sequence[Message]) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]
         return self._template.render(messages=turns, add_generation_prompt=True)
+
+
+def chat_template(source: str) -> Template:
+    """The template that came with the weights. Weights come from anywhere, so it runs in a sandbox."""
+    return ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(source)
 
 
 async def _once(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:

@@ -52,10 +52,11 @@ def require_platform() -> None:
             f"the embedded Triton runs on Linux x86-64 only, this is {platform.system()} {platform.machine()}:"
             " point RAGMESH_TRITON_URL to a Triton elsewhere"
         )
-    glibc = platform.libc_ver()[1]
-    if tuple(map(int, glibc.split(".")[:2])) < GLIBC_MIN:
+    library, glibc = platform.libc_ver()
+    if library != "glibc" or tuple(map(int, glibc.split(".")[:2])) < GLIBC_MIN:
         raise CannotStart(
-            f"Triton needs glibc 2.35 or newer, this machine has {glibc}: use Debian 12 or Ubuntu 22.04"
+            f"Triton needs glibc 2.35 or newer, this machine has {glibc or 'another C library'}:"
+            " use Debian 12 or Ubuntu 22.04"
         )
 
 

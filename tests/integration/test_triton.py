@@ -19,6 +19,7 @@ from ragmesh.inference.generate import TritonLanguageModel
 from ragmesh.inference.port import Message, Role, Sampling
 from ragmesh.inference.triton import Triton, translated
 from ragmesh.rpc.context import bound
+from tests.triton_server import TritonServer
 
 HEALED_WITHIN_S = 30.0
 STOPPED_WITHIN_S = 0.3  # of the next token
@@ -278,6 +279,15 @@ async def test_an_ended_server_leaves_no_process_and_clients_survive_the_next_st
     assert not triton.shared_memory() & old
     await until_it_answers(lambda: embedder.embed(["back?"], Role.QUERY))
     await until_it_answers(lambda: answer(llm, max_tokens=2))
+
+
+async def test_the_english_embedder_serves_too(tmp_path):
+    async with TritonServer(tmp_path, "english") as server, TritonEmbedder(server.url) as embedder:
+        asked = await embedder.embed(["When does the ferry leave?"], Role.QUERY)
+        found = await embedder.embed(["The ferry leaves at six.", "Passes are renewed here."], Role.PASSAGE)
+
+    assert (embedder.info.name, embedder.info.languages) == ("minilm-l6", {"en"})
+    assert list((asked @ found.T).argmax(axis=1)) == [0]
 
 
 async def test_a_server_without_models_says_what_to_do(tmp_path):
