@@ -5,8 +5,9 @@ import sys
 import typer
 from rich.markup import escape
 
-from ragmesh.cli import documents, models, operate, questions, serve
-from ragmesh.cli.session import Trouble, console
+from ragmesh.cli import adding, documents, models, operate, questions, serve
+from ragmesh.cli.printing import console
+from ragmesh.cli.session import Trouble
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,7 +23,7 @@ app = typer.Typer(
 
     Settings come from RAGMESH_… variables: [bold]ragmesh config[/] lists them.""",
 )
-for part in (serve, documents, questions, operate):
+for part in (serve, adding, questions, documents, operate):
     part.register(app)
 app.add_typer(models.app, name="models")
 

@@ -1,23 +1,21 @@
 """`ragmesh models`."""
 
-from typing import Annotated
+from collections.abc import Sequence
 
 import typer
 from rich.progress import Progress
-from rich.table import Table
 
-from ragmesh.cli.session import DataDir, Trouble, client, console, run, settings_for
+from ragmesh.cli.printing import console, show_json, show_table
+from ragmesh.cli.session import AsJson, DataDir, Embedder, Trouble, client, run, settings_for
 from ragmesh.inference import build as building
 from ragmesh.inference.weights.e5 import UnreadableWeights
+from ragmesh.v1 import Model
 
-app = typer.Typer(no_args_is_help=True, help="The models that the mesh uses.")
+app = typer.Typer(no_args_is_help=True, help="Builds and lists the models that the mesh uses.")
 
 
 @app.command()
-def build(
-    data_dir: DataDir = None,
-    embedder: Annotated[str | None, typer.Option(help="multilingual, or english", show_default=False)] = None,
-) -> None:
+def build(data_dir: DataDir = None, embedder: Embedder = None) -> None:
     """Makes the embedded models from installed packages, once. `ragmesh up` does it by itself."""
     settings = settings_for(data_dir, embedder=embedder)
     try:
@@ -28,20 +26,27 @@ def build(
             )
     except (building.MissingWeights, UnreadableWeights) as error:
         raise Trouble(str(error)) from None
-    console().print(f"model repository: {path}", highlight=False)
+    console().print(f"model repository: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command("list")
-def list_models(data_dir: DataDir = None) -> None:
+def list_models(data_dir: DataDir = None, json_: AsJson = False) -> None:
     """Lists the models of the running mesh."""
 
-    async def work() -> None:
+    async def work() -> Sequence[Model]:
         async with client(data_dir) as connected:
-            table = Table("model", "version", "role", "state", "weights", "served", box=None, header_style="bold")
-            for model in await connected.models():
-                table.add_row(
-                    model.name, model.version, model.role.name, model.state, model.weights, str(model.successes)
-                )
-            console().print(table)
+            return await connected.models()
 
-    run(work())
+    models = run(work())
+    if json_:
+        show_json(models)
+        return
+    show_models(models)
+
+
+def show_models(models: Sequence[Model]) -> None:
+    """Prints models with what they are for."""
+    show_table(
+        ("model", "version", "role", "state", "weights", "served"),
+        ((each.name, each.version, each.role.name, each.state, each.weights, each.successes) for each in models),
+    )

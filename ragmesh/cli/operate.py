@@ -2,13 +2,17 @@
 
 import os
 import sys
+from collections.abc import Sequence
 
 import typer
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column
 
-from ragmesh.cli.session import DataDir, client, console, run, settings_for
+from ragmesh.cli.models import show_models
+from ragmesh.cli.printing import console, show_json, show_table
+from ragmesh.cli.session import AsJson, DataDir, client, run, settings_for
 from ragmesh.settings import origins
-from ragmesh.v1 import DocumentState, Health
+from ragmesh.v1 import DocumentState, Health, IngestStats, Mesh, Model, Stats
 
 COLOURS = {Health.SERVING: "green", Health.NOT_SERVING: "yellow", Health.UNREACHABLE: "red"}
 
@@ -17,53 +21,66 @@ def register(app: typer.Typer) -> None:
     """Adds the commands of this file."""
     app.command()(status)
     app.command()(config)
-    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench)
+    passing_on = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command(context_settings=passing_on, add_help_option=False)(bench)
 
 
-def status(data_dir: DataDir = None) -> None:
+def status(data_dir: DataDir = None, json_: AsJson = False) -> None:
     """Shows what runs, how it does, and how many documents there are."""
 
-    async def work() -> None:
+    async def work() -> tuple[Mesh, Stats, Sequence[Model]]:
         async with client(data_dir) as connected:
-            mesh, stats = await connected.mesh(), await connected.stats()
-        table = Table("part", "where", "health", "calls", "failed", "memory", box=None, header_style="bold")
-        for instance in mesh.instances:
-            table.add_row(
-                instance.service,
-                instance.address,
-                _health(instance.health),
-                str(instance.requests),
-                str(instance.failures),
-                f"{instance.memory_bytes >> 20} MiB",
-            )
-        for backend in mesh.backends:
-            table.add_row(backend.role, backend.uri, _health(backend.health), "", "", backend.detail)
-        console().print(table)
-        if stats.ingest:
-            states = ", ".join(
-                f"{count.count} {DocumentState(count.state).name}"
-                for count in stats.ingest.documents
-                if count.count
-            )
-            console().print(f"\ndocuments: {states or 'none'}; {stats.ingest.chunks} chunks", highlight=False)
+            return await connected.mesh(), await connected.stats(), await connected.models()
 
-    run(work())
+    mesh, stats, models = run(work())
+    if json_:
+        show_json({"mesh": mesh, "stats": stats, "models": models})
+        return
+    _show_mesh(mesh)
+    console().print()
+    show_models(models)
+    if stats.ingest:
+        console().print(f"\n{_counted(stats.ingest)}", highlight=False)
 
 
 def config(data_dir: DataDir = None) -> None:
     """Shows every setting in effect, and where it came from. Secrets are hidden."""
-    table = Table("setting", "value", "from", "meaning", box=None, header_style="bold")
-    for origin in origins(settings_for(data_dir)):
-        table.add_row(origin.key, origin.value, origin.source, origin.description)
-    console().print(table)
+    show_table(
+        (Column("setting", no_wrap=True), "value", "from", "meaning"),
+        (
+            (origin.key, escape(origin.value), origin.source, escape(origin.description))
+            for origin in origins(settings_for(data_dir))
+        ),
+    )
 
 
 def bench(context: typer.Context, data_dir: DataDir = None) -> None:
-    """Measures the running mesh beside the bare engines. `ragmesh bench --help` is told by the bench itself."""
+    """Measures the running mesh beside the bare engines."""
     home = settings_for(data_dir).home
     os.execv(  # noqa: S606 the bench compares services, so it is a program above them and not part of this package
         sys.executable, [sys.executable, "-m", "bench", "--data-dir", str(home), *context.args]
     )
+
+
+def _show_mesh(mesh: Mesh) -> None:
+    instances = [
+        (
+            each.service,
+            each.address,
+            _health(each.health),
+            each.requests,
+            each.failures,
+            f"{each.memory_bytes >> 20} MiB",
+        )
+        for each in mesh.instances
+    ]
+    backends = [(each.role, each.uri, _health(each.health), "", "", escape(each.detail)) for each in mesh.backends]
+    show_table(("part", "where", "health", "calls", "failed", "memory"), [*instances, *backends])
+
+
+def _counted(ingest: IngestStats) -> str:
+    states = [f"{count.count} {DocumentState(count.state).name}" for count in ingest.documents if count.count]
+    return f"documents: {', '.join(states) or 'none'}; {ingest.chunks} chunks"
 
 
 def _health(health: Health) -> str:

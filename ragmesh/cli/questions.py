@@ -1,16 +1,21 @@
 """`ragmesh ask`, `search`, `suggest`."""
 
-import json
-from typing import Annotated
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
 
 import typer
+from rich.markup import escape
 
-from ragmesh.cli.session import AsJson, Collection, DataDir, Trouble, client, console, run
-from ragmesh.client import Client
-from ragmesh.v1 import Chunk, Citation, SearchMode
+from ragmesh.cli.printing import console, show_json
+from ragmesh.cli.session import AsJson, Collection, DataDir, Trouble, client, run
+from ragmesh.v1 import AnswerEvent, Chunk, Citation, Done, SearchMode
 
 TopK = Annotated[int | None, typer.Option("--top-k", "-k", help="passages to use")]
-Mode = Annotated[str, typer.Option("--mode", help="hybrid, dense or sparse")]
+Mode = Annotated[
+    Literal["hybrid", "dense", "sparse"],
+    typer.Option("--mode", help="by meaning (dense), by words (sparse), or both"),
+]
+MODES = {"hybrid": SearchMode.HYBRID, "dense": SearchMode.DENSE, "sparse": SearchMode.SPARSE}
 EXCERPT = 200  # characters
 
 
@@ -27,35 +32,57 @@ def ask(
     top_k: TopK = None,
     mode: Mode = "hybrid",
     data_dir: DataDir = None,
+    json_: AsJson = False,
 ) -> None:
-    """Answers a question, and shows the passages that the answer rests on."""
+    """Answers a question, and shows the passages that the answer rests on.
+
+    ragmesh ask "How long is data kept?"
+    ragmesh ask "数据保存多久？" --collection policies
+    """
 
     async def work() -> None:
         async with client(data_dir) as connected:
-            await stream_answer(connected, question, collection, top_k=top_k, mode=_mode(mode))
+            events = connected.answer(question, collection=collection, top_k=top_k, mode=MODES[mode])
+            await (print_whole(events) if json_ else print_streaming(events))
 
     run(work())
 
 
-async def stream_answer(
-    connected: Client,
-    question: str,
-    collection: str,
-    *,
-    top_k: int | None = None,
-    mode: SearchMode = SearchMode.HYBRID,
-) -> None:
+async def print_streaming(events: AsyncIterator[AnswerEvent]) -> None:
     """Prints an answer as it is written, then its citations. Raises Trouble when it breaks off."""
     out = console()
-    async for event in connected.answer(question, collection=collection, top_k=top_k, mode=mode):
+    async for event in _unbroken(events):
         if event.token:
             out.print(event.token.text, end="", highlight=False, markup=False, soft_wrap=True)
-        if event.error:
-            raise Trouble(f"the answer broke off: {event.error.message}")
         if event.done:
             out.print("\n")
             for citation in event.done.citations:
                 out.print(_cited(citation), highlight=False, markup=False)
+
+
+async def print_whole(events: AsyncIterator[AnswerEvent]) -> None:
+    """Prints an answer as JSON once it is complete. Raises Trouble when it breaks off."""
+    text, usage, done = "", None, Done()
+    async for event in _unbroken(events):
+        text += event.token.text if event.token else ""
+        usage = event.usage or usage
+        done = event.done or done
+    show_json(
+        {
+            "answer": text,
+            "citations": done.citations,
+            "usage": usage,
+            "finish_reason": done.finish_reason,
+            "timings": done.timings,
+        }
+    )
+
+
+async def _unbroken(events: AsyncIterator[AnswerEvent]) -> AsyncIterator[AnswerEvent]:
+    async for event in events:
+        if event.error:
+            raise Trouble(f"the answer broke off: {event.error.message}")
+        yield event
 
 
 def search(
@@ -70,13 +97,13 @@ def search(
 
     async def work() -> None:
         async with client(data_dir) as connected:
-            found = await connected.search(query, collection=collection, top_k=top_k, mode=_mode(mode))
+            found = await connected.search(query, collection=collection, top_k=top_k, mode=MODES[mode])
         if json_:
-            print(json.dumps(found.to_dict(), ensure_ascii=False))
+            show_json(found)
             return
         for result in found.results:
             if chunk := result.chunk:
-                console().print(f"[bold]{result.score:.3f}[/]  {_place(chunk)}", highlight=False)
+                console().print(f"[bold]{result.score:.3f}[/]  {escape(_place(chunk))}", highlight=False)
                 console().print(f"       {_excerpt(chunk)}\n", highlight=False, markup=False)
 
     run(work())
@@ -95,13 +122,6 @@ def suggest(
                 console().print(question, highlight=False, markup=False)
 
     run(work())
-
-
-def _mode(name: str) -> SearchMode:
-    modes = {"hybrid": SearchMode.HYBRID, "dense": SearchMode.DENSE, "sparse": SearchMode.SPARSE}
-    if name not in modes:
-        raise Trouble(f"--mode is {name!r}; it can be {', '.join(modes)}")
-    return modes[name]
 
 
 def _cited(citation: Citation) -> str:

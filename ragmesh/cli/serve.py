@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ragmesh.cli import documents, questions
-from ragmesh.cli.session import DataDir, Trouble, console, run, settings_for
+from ragmesh.cli import adding, questions
+from ragmesh.cli.printing import console
+from ragmesh.cli.session import DataDir, Embedder, Trouble, run, settings_for
 from ragmesh.client import Client
 from ragmesh.inference import build
 from ragmesh.inference.preflight import CannotStart, installation
@@ -20,16 +21,14 @@ from ragmesh.up.plan import Plan, PortTaken, plan
 from ragmesh.up.state import AlreadyRunning, locked
 
 Port = Annotated[
-    int | None, typer.Option("--port", help="port of the edge; 0 takes a free one", show_default="8080")
-]
-Embedder = Annotated[
-    str | None, typer.Option("--embedder", help="multilingual, or english: faster", show_default="multilingual")
+    int | None,
+    typer.Option("--port", min=0, max=65535, help="port of the edge; 0 takes a free one", show_default="8080"),
 ]
 Board = PlainBoard | LiveBoard
 Then = Callable[[Settings], Awaitable[None]]  # what is done once the mesh is ready
 
 SAMPLES_COLLECTION = "samples"
-SAMPLE_QUESTION = "How long before departure must a trip be approved?"
+SAMPLE_QUESTION = "What does a failed sensor get?"
 
 
 def register(app: typer.Typer) -> None:
@@ -63,9 +62,9 @@ def demo(
 
     async def show(settings: Settings) -> None:
         async with Client(settings) as client:
-            await documents.load_once(client, [samples], SAMPLES_COLLECTION)
+            await adding.load_once(client, [samples], SAMPLES_COLLECTION)
             console().print(f"\n[bold]{SAMPLE_QUESTION}[/]\n")
-            await questions.stream_answer(client, SAMPLE_QUESTION, SAMPLES_COLLECTION)
+            await questions.print_streaming(client.answer(SAMPLE_QUESTION, collection=SAMPLES_COLLECTION))
 
     _keep_up(settings_for(data_dir, port=port), PlainBoard(console()), show)
 

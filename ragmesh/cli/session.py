@@ -3,12 +3,11 @@
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 import uvloop
 from pydantic import ValidationError
-from rich.console import Console
 
 from ragmesh import settings as configuration
 from ragmesh.client import Client
@@ -24,25 +23,24 @@ DataDir = Annotated[
 ]
 Collection = Annotated[str, typer.Option("--collection", "-c", help="collection to use")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON, for scripts")]
+Embedder = Annotated[
+    Literal["multilingual", "english"] | None,
+    typer.Option("--embedder", help="english is faster", show_default="multilingual"),
+]
 
 
 class Trouble(Exception):
     """Something that the person at the terminal can do something about."""
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console, coloured on a terminal only."""
-    return Console(stderr=stderr)
-
-
-def settings_for(data_dir: Path | None, **changes: Any) -> Settings:
-    """The settings in effect, with what the command line changes. Raises Trouble."""
+def settings_for(data_dir: Path | None, **changes: object) -> Settings:
+    """The settings in effect, with what the command line changes (None for nothing). Raises Trouble."""
     try:
         settings = configuration.load()
-        given = {name: value for name, value in {"data_dir": data_dir, **changes}.items() if value is not None}
-        return Settings.model_validate({**settings.model_dump(), **given})
     except ValidationError as error:
         raise Trouble(f"bad settings:\n{configuration.explain(error)}") from None
+    given = {name: value for name, value in {"data_dir": data_dir, **changes}.items() if value is not None}
+    return settings.model_copy(update=given)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
