@@ -2,8 +2,6 @@
 
 import asyncio
 import ctypes
-import logging
-import logging.handlers
 import os
 import random
 import signal
@@ -13,16 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import cast
 
+from ragmesh.up.logfile import LogFile
 from ragmesh.up.plan import Program
 from ragmesh.up.state import ProcessId
 
-LOG_MAX_BYTES = 10 * 1024 * 1024
-LINE_MAX_BYTES = 1024 * 1024
 LISTEN_POLL_S = 0.2
+LOG_LOOK_EVERY_S = 5.0
 STOP_WITHIN_S = 15.0
-LAST_WORDS_WITHIN_S = 1.0  # for what a dead process has written and nobody has read
 PR_SET_PDEATHSIG = 1
 
 
@@ -53,7 +49,7 @@ class Backoff:
 
 
 class Keeper:
-    """Runs a program, writes its output to a log file, and starts it again when it ends."""
+    """Runs a program, its output in a log file, and starts it again when it ends."""
 
     def __init__(
         self, program: Program, logs: Path, changed: Callable[["Keeper"], None], backoff: Backoff | None = None
@@ -62,12 +58,16 @@ class Keeper:
         self.phase = Phase.STARTING
         self.restarts = 0
         self.last_exit: int | None = None
-        self.last_words = ""  # the last line that it printed
         self.process: ProcessId | None = None
         self._program = program
         self._changed = changed
         self._backoff = backoff or Backoff()
-        self._log = _log_file(logs / f"{program.name}.log")
+        self._log = LogFile(logs / f"{program.name}.log")
+
+    @property
+    def last_words(self) -> str:
+        """The last line that the process printed."""
+        return self._log.last_line()
 
     async def keep(self) -> None:
         """Runs until it is cancelled, and ends the process and its group then."""
@@ -81,20 +81,19 @@ class Keeper:
             await asyncio.sleep(self._backoff.delay_s(failures))
 
     async def _run(self) -> None:
-        child = await asyncio.create_subprocess_exec(
-            *self._program.command,
-            env={**os.environ, **self._program.environment, "PYTHONUNBUFFERED": "1"},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            limit=LINE_MAX_BYTES,
-            start_new_session=True,
-            preexec_fn=_die_with_parent,
-        )
+        with self._log.open() as output:
+            child = await asyncio.create_subprocess_exec(
+                *self._program.command,
+                env={**os.environ, **self._program.environment, "PYTHONUNBUFFERED": "1"},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
         self.process = ProcessId.of(child.pid)
         self._enter(Phase.STARTING)
-        copying = asyncio.create_task(self._copy(cast("asyncio.StreamReader", child.stdout)))
-        noticing = asyncio.create_task(self._notice_when_it_listens())
+        watching = [asyncio.create_task(self._notice_when_it_listens()), asyncio.create_task(self._bound_the_log())]
         try:
             self.last_exit = await child.wait()
         except asyncio.CancelledError:
@@ -102,10 +101,9 @@ class Keeper:
             self._enter(Phase.STOPPED)
             raise
         finally:
-            noticing.cancel()
             _kill_group(child.pid)
-            await asyncio.wait((copying,), timeout=LAST_WORDS_WITHIN_S)
-            copying.cancel()
+            for task in watching:
+                task.cancel()
 
     async def _notice_when_it_listens(self) -> None:
         """Every process listens only once it can work: a port that answers tells readiness for all alike."""
@@ -113,17 +111,10 @@ class Keeper:
             await asyncio.sleep(LISTEN_POLL_S)
         self._enter(Phase.RUNNING)
 
-    async def _copy(self, output: asyncio.StreamReader) -> None:
-        while not output.at_eof():
-            with suppress(
-                ValueError
-            ):  # a line beyond the limit is dropped: waiting for its end would stop the process
-                self._write(await output.readline())
-
-    def _write(self, line: bytes) -> None:
-        if text := line.decode("utf-8", "replace").rstrip():
-            self.last_words = text
-            self._log.info(text)
+    async def _bound_the_log(self) -> None:
+        while True:
+            await asyncio.sleep(LOG_LOOK_EVERY_S)
+            await asyncio.to_thread(self._log.rotate_when_large)
 
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
@@ -155,14 +146,3 @@ def _kill_group(pid: int) -> None:
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _log_file(path: Path) -> logging.Logger:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_MAX_BYTES, backupCount=1, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    log = logging.getLogger(f"ragmesh.up.output.{path}")
-    log.propagate = False
-    log.setLevel(logging.INFO)
-    log.addHandler(handler)
-    return log
