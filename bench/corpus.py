@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-SUBJECTS = [
+SUBJECTS = (
     "invoice",
     "shipment",
     "account",
@@ -18,8 +18,8 @@ SUBJECTS = [
     "warehouse",
     "ticket",
     "report",
-]
-VERBS = [
+)
+VERBS = (
     "opens",
     "closes",
     "renews",
@@ -32,8 +32,8 @@ VERBS = [
     "releases",
     "replaces",
     "measures",
-]
-OWNERS = [
+)
+OWNERS = (
     "finance",
     "logistics",
     "security",
@@ -44,8 +44,8 @@ OWNERS = [
     "facilities",
     "research",
     "sales",
-]
-PLACES = [
+)
+PLACES = (
     "Lisbon",
     "Oslo",
     "Quito",
@@ -58,7 +58,7 @@ PLACES = [
     "Bergen",
     "Accra",
     "Turku",
-]
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from ragmesh.rpc.channels import connect
 from ragmesh.rpc.discovery import StaticDiscovery
 from ragmesh.rpc.server import run, serving
 from ragmesh.settings import Settings
+from ragmesh.storage.vectors.milvus import CHANNEL_OPTIONS
 from ragmesh.v1 import DocumentServiceStub
 from svc_admin.backends import Backends
 from svc_admin.instances import Instances
@@ -24,7 +25,9 @@ async def main(settings: Settings) -> None:
             for service, address in addresses.items()
         }
         triton = await opened.enter_async_context(Triton(settings.triton_url))
-        milvus = AsyncMilvusClient(settings.milvus_uri, token=settings.milvus_token.get_secret_value())
+        milvus = AsyncMilvusClient(
+            settings.milvus_uri, token=settings.milvus_token.get_secret_value(), grpc_options=CHANNEL_OPTIONS
+        )
         opened.push_async_callback(milvus.close)
         backends = Backends(triton, milvus, settings.milvus_uri)
         servicer = AdminServicer(

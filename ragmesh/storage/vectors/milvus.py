@@ -34,7 +34,13 @@ ALIAS = "chunks"
 SAMPLED_ORDINALS = 8  # of each document: where it says what it is about
 STARTUP_S = 120.0
 STARTUP_PAUSE_S = 0.25
-CHANNEL_OPTIONS = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1_000}
+CHANNEL_OPTIONS = {
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 1_000,
+    # pymilvus pings an idle server every ten seconds. Milvus Lite takes that for an attack after a while and hangs
+    # up, and the next call fails.
+    "grpc.keepalive_permit_without_calls": 0,
+}
 
 # Milvus' own error codes
 COLLECTION_NOT_FOUND = 100
