@@ -53,8 +53,8 @@ async def until(news: asyncio.Queue, phase: Phase) -> int:
 
 
 async def until_gone(pid: int) -> None:
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        await asyncio.sleep(0.02)  # another process's end is no event here
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 no event here
+        await asyncio.sleep(0.02)
 
 
 @given(failures=st.integers(1, 60))
