@@ -1,5 +1,6 @@
 """Search: HTTP edge, gateway, query service, Triton and Milvus, beside Triton's embedder and Milvus alone."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from bench.corpus import Question
@@ -40,8 +41,10 @@ async def beside_embedder_and_milvus(
 
     async def bare(question: Question) -> None:
         vectors = await engines.embedder.embed([question.text], Role.QUERY)
-        await engines.vectors.search_dense(scope, vectors, CANDIDATES)
-        await engines.vectors.search_sparse(scope, [question.text], CANDIDATES)
+        await asyncio.gather(
+            engines.vectors.search_dense(scope, vectors, CANDIDATES),
+            engines.vectors.search_sparse(scope, [question.text], CANDIDATES),
+        )
 
     async def mesh(number: int) -> Sample:
         return await closed_loop(_searching(edge, collection), batches[number], clients=1)

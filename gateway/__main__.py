@@ -39,7 +39,8 @@ async def main(settings: Settings) -> None:
         opened.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, settings.host, settings.port)
         await site.start()
-        log.info("gateway.ready", url=site.name, port=runner.addresses[0][1])
+        host, port = runner.addresses[0][:2]
+        log.info("gateway.ready", url=f"http://{host}:{port}")
         await running.stopped()
 
 

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from gateway.calls import SERVICES, Services
-from gateway.middleware import observed
+from gateway.middleware import add_headers, observed
 from gateway.routes import admin, answer, collections, documents, openai, ops, search
 
 JSON_MAX_BYTES = 1024 * 1024
@@ -14,6 +14,7 @@ def make_app(services: Services) -> web.Application:
     """The edge before these services."""
     app = web.Application(middlewares=[observed], client_max_size=JSON_MAX_BYTES)
     app[SERVICES] = services
+    app.on_response_prepare.append(add_headers)
     for part in PARTS:
         app.add_routes(part.routes)
     return app

@@ -1,6 +1,5 @@
 """Request bodies, checked by their models; response bodies, written as JSON."""
 
-import json
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -19,11 +18,7 @@ async def read(request: web.Request, model: type[BodyT]) -> BodyT:
             415, f"the body is {request.content_type}; send JSON, with Content-Type: application/json"
         )
     try:
-        content = json.loads(await request.read())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"the body is not valid JSON: {error}") from None
-    try:
-        return model.model_validate(content)
+        return model.model_validate_json(await request.read())
     except ValidationError as error:
         raise explained(error, model) from None
 
@@ -32,6 +27,8 @@ def explained(error: ValidationError, model: type[BaseModel]) -> InvalidArgument
     """The first thing that is wrong with a body, and what would be right."""
     first = error.errors(include_url=False)[0]
     field = ".".join(map(str, first["loc"])) or "body"
+    if first["type"] == "json_invalid":
+        return InvalidArgument(f"the body is not valid JSON: {first['ctx']['error']}")
     if first["type"] == "extra_forbidden":
         allowed = ", ".join(model.model_fields)
         return InvalidArgument(f"{field!r} is not known here; known are {allowed}", field=field)

@@ -39,9 +39,6 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
         try:
             response = await _answered(request, handler)
             status = response.status
-            if not response.prepared:
-                response.headers[calls.REQUEST_ID_KEY] = request_id
-                response.headers["X-Content-Type-Options"] = "nosniff"
             return response
         finally:
             seconds = time.perf_counter() - began
@@ -53,8 +50,14 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
             )  # fmt: skip
 
 
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """What every response carries. An application calls it just before it sends one."""
+    response.headers[calls.REQUEST_ID_KEY] = calls.request_id()
+    response.headers["X-Content-Type-Options"] = "nosniff"
+
+
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The handler's answer, or the problem that it ran into."""
+    """The handler's answer, or the problem that it ran into. A problem in mid-stream can only break the stream off."""
     try:
         return await handler(request)
     except MeshError as error:

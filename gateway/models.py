@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 TEXT_MAX = 8192  # characters of a query or question
 Mode = Literal["hybrid", "dense", "sparse"]
@@ -33,7 +33,7 @@ class Exists(Strict):
     exists: bool
 
 
-FilterValue = str | int | list[str] | Range | Not | Exists
+FilterValue = StrictStr | StrictInt | list[StrictStr] | Not | Exists | Range
 Filter = Annotated[
     dict[str, FilterValue],
     Field(

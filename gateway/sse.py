@@ -1,13 +1,14 @@
 """Server-sent events: named events, heartbeats while nothing happens, and no buffering on the way."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from aiohttp import web
 
 from gateway.problem import dumps
-from ragmesh.rpc.context import REQUEST_ID_KEY, request_id
+from ragmesh.errors import MeshError
 
 HEARTBEAT_S = 10.0
 HEADERS = {
@@ -18,22 +19,33 @@ HEADERS = {
 Event = tuple[str, Any]  # name and JSON content
 
 
-async def stream(request: web.Request, events: AsyncIterator[Event]) -> web.StreamResponse:
+async def stream(request: web.Request, events: AsyncGenerator[Event, None]) -> web.StreamResponse:
     """Answers with events as they come, at the reader's pace.
 
     The first event is awaited before the status is sent, so that a request that fails at once has its true status.
+    A reader that leaves closes `events` at once.
     """
+    async with aclosing(events):
+        return await _stream(request, events)
+
+
+async def _stream(request: web.Request, events: AsyncGenerator[Event, None]) -> web.StreamResponse:
     first = await anext(events, None)
-    response = web.StreamResponse(headers={**HEADERS, REQUEST_ID_KEY: request_id()})
+    response = web.StreamResponse(headers=HEADERS)
     await response.prepare(request)
-    if first is not None:
-        await _write(response, first)
-        await _write_rest(response, events)
+    try:
+        if first is not None:
+            await _write(response, first)
+            await _write_rest(response, events)
+    except MeshError as error:  # the status is sent: what fails from here on is an event
+        await _write(
+            response, ("error", {"code": error.code, "message": error.message, "retriable": error.retriable})
+        )
     await response.write_eof()
     return response
 
 
-async def _write_rest(response: web.StreamResponse, events: AsyncIterator[Event]) -> None:
+async def _write_rest(response: web.StreamResponse, events: AsyncGenerator[Event, None]) -> None:
     upcoming = asyncio.ensure_future(anext(events, None))
     try:
         while True:

@@ -1,10 +1,10 @@
 """An upload on its way through the edge: read a piece, send a piece, hold nothing."""
 
-import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from aiohttp import BodyPartReader, MultipartReader, web
+from pydantic import TypeAdapter, ValidationError
 
 from gateway.problem import HttpProblem
 from ragmesh.errors import InvalidArgument
@@ -13,6 +13,7 @@ from ragmesh.v1 import UploadDocumentRequest, UploadSpec
 
 PIECE_BYTES = 256 * 1024
 METADATA_MAX_BYTES = 64 * 1024
+METADATA = TypeAdapter(dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,19 @@ async def _multipart(reader: MultipartReader, metadata: Mapping[str, str]) -> Up
         if not isinstance(part, BodyPartReader):
             raise InvalidArgument("the form has a form inside: send `metadata` and `file` as plain parts")
         if part.name == "metadata":
-            metadata = metadata_of((await part.read_chunk(METADATA_MAX_BYTES)).decode("utf-8", "replace"))
+            metadata = metadata_of(await _short_text(part))
         if part.name == "file":
             if not part.filename:
                 raise InvalidArgument("the part `file` has no filename", field="name")
             return Upload(part.filename, metadata, _pieces(part))
     raise InvalidArgument("the form has no part named `file`", field="file")
+
+
+async def _short_text(part: BodyPartReader) -> str:
+    content = await part.read()
+    if len(content) > METADATA_MAX_BYTES:
+        raise InvalidArgument(f"the part `metadata` has more than {METADATA_MAX_BYTES} bytes", field="metadata")
+    return content.decode("utf-8", "replace")
 
 
 async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
@@ -72,9 +80,8 @@ async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
 def metadata_of(text: str) -> Mapping[str, str]:
     """Metadata out of JSON. Raises InvalidArgument unless it is an object of strings."""
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InvalidArgument(f"metadata is not valid JSON: {error}", field="metadata") from None
-    if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
-        raise InvalidArgument('metadata must be an object of strings, like {"team": "payments"}', field="metadata")
-    return content
+        return METADATA.validate_json(text)
+    except ValidationError:
+        raise InvalidArgument(
+            'metadata must be a JSON object of strings, like {"team": "payments"}', field="metadata"
+        ) from None

@@ -1,6 +1,6 @@
 """Answers: /v1/collections/{collection}/answer."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from aiohttp import web
@@ -30,12 +30,11 @@ async def answer(request: web.Request) -> web.StreamResponse:
     body = await read(request, AnswerBody)
     events = _events(services(request), _message(request.match_info["collection"], body))
     if body.stream:
-        async with aclosing(_shown(events)) as shown:
-            return await sse.stream(request, shown)
+        return await sse.stream(request, _shown(events))
     return await _whole(events)
 
 
-async def _events(mesh: Services, message: AnswerRequest) -> AsyncIterator[AnswerEvent]:
+async def _events(mesh: Services, message: AnswerRequest) -> AsyncGenerator[AnswerEvent, None]:
     """The events of an answer. Leaving early cancels the call, and with it the generation."""
     call = mesh.query.answer(message, **outgoing(mesh.settings.answer_timeout_s))
     try:
@@ -46,27 +45,21 @@ async def _events(mesh: Services, message: AnswerRequest) -> AsyncIterator[Answe
         call.cancel()
 
 
-async def _shown(events: AsyncIterator[AnswerEvent]) -> AsyncGenerator[sse.Event, None]:
-    """Events as SSE shows them. What fails after the first one is an event too: the status is sent by then."""
-    begun = False
-    try:
+async def _shown(events: AsyncGenerator[AnswerEvent, None]) -> AsyncGenerator[sse.Event, None]:
+    async with aclosing(events):
         async for event in events:
             yield _named(event)
-            begun = True
-    except MeshError as error:
-        if not begun:
-            raise
-        yield "error", {"code": error.code, "message": error.message, "retriable": error.retriable}
 
 
-async def _whole(events: AsyncIterator[AnswerEvent]) -> web.Response:
+async def _whole(events: AsyncGenerator[AnswerEvent, None]) -> web.Response:
     text: list[str] = []
     usage, done = Usage(), Done()
-    async for event in events:
-        if event.error:
-            raise _raised(event.error)
-        text.append(event.token.text if event.token else "")
-        usage, done = event.usage or usage, event.done or done
+    async with aclosing(events):
+        async for event in events:
+            if event.error:
+                raise _raised(event.error)
+            text.append(event.token.text if event.token else "")
+            usage, done = event.usage or usage, event.done or done
     return respond({"answer": "".join(text), "usage": messages.usage(usage), **_done(done)})
 
 

@@ -1,9 +1,11 @@
 """Documents: /v1/collections/{collection}/documents and /v1/documents/{id}."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote
 
+import grpc
 from aiohttp import web
 
 from gateway import messages, sse
@@ -20,6 +22,7 @@ from ragmesh.v1 import (
     Document,
     DocumentState,
     DownloadDocumentRequest,
+    DownloadDocumentResponse,
     GetDocumentRequest,
     ListDocumentsRequest,
     ReprocessDocumentRequest,
@@ -27,7 +30,6 @@ from ragmesh.v1 import (
 )
 
 TRANSFER_S = 3600.0
-TERMINAL = frozenset({DocumentState.READY, DocumentState.FAILED})
 STATES = {state.name: state for state in DocumentState if state}
 
 routes = web.RouteTableDef()
@@ -115,8 +117,7 @@ async def reprocess(request: web.Request) -> web.Response:
 @routes.get("/v1/documents/{id}/events")
 @documented(Operation("Follow a document until it is READY or FAILED: SSE `document` events", streams=True))
 async def events(request: web.Request) -> web.StreamResponse:
-    changes = _watch(services(request), request.match_info["id"])
-    return await sse.stream(request, (("document", messages.document(seen)) async for seen in changes))
+    return await sse.stream(request, _shown(_watch(services(request), request.match_info["id"])))
 
 
 @routes.get("/v1/documents/{id}/content")
@@ -134,15 +135,20 @@ async def content(request: web.Request) -> web.StreamResponse:
                 raise Aborted("the document changed while it was being read; try again")
             response = web.StreamResponse(headers=_download_headers(document))
             await response.prepare(request)
-            async for piece in pieces:
-                await response.write(piece.data or b"")
+            await _copy(pieces, response)
     finally:
         call.cancel()
     await response.write_eof()
     return response
 
 
-async def _watch(mesh: Services, document_id: str) -> AsyncIterator[Document]:
+async def _shown(changes: AsyncGenerator[Document, None]) -> AsyncGenerator[sse.Event, None]:
+    async with aclosing(changes):
+        async for seen in changes:
+            yield "document", messages.document(seen)
+
+
+async def _watch(mesh: Services, document_id: str) -> AsyncGenerator[Document, None]:
     call = mesh.documents.watch_document(WatchDocumentRequest(id=document_id), **outgoing(TRANSFER_S))
     try:
         with translated():
@@ -150,6 +156,15 @@ async def _watch(mesh: Services, document_id: str) -> AsyncIterator[Document]:
                 yield seen
     finally:
         call.cancel()
+
+
+async def _copy(pieces: AsyncIterator[DownloadDocumentResponse], response: web.StreamResponse) -> None:
+    """Passes the bytes on. When they break off, so does the connection: the client sees that the length is wrong."""
+    try:
+        async for piece in pieces:
+            await response.write(piece.data or b"")
+    except grpc.aio.AioRpcError as error:
+        raise ConnectionResetError(f"the download broke off: {error.details()}") from error
 
 
 def _state(request: web.Request) -> DocumentState:
