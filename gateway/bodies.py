@@ -28,7 +28,7 @@ def explained(error: ValidationError, model: type[BaseModel]) -> InvalidArgument
     first = error.errors(include_url=False)[0]
     field = ".".join(map(str, first["loc"])) or "body"
     if first["type"] == "json_invalid":
-        return InvalidArgument(f"the body is not valid JSON: {first['ctx']['error']}")
+        return InvalidArgument(f"the body is not valid JSON: {first['msg']}")
     if first["type"] == "extra_forbidden":
         allowed = ", ".join(model.model_fields)
         return InvalidArgument(f"{field!r} is not known here; known are {allowed}", field=field)

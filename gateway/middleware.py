@@ -50,14 +50,14 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
             )  # fmt: skip
 
 
-async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
     """What every response carries. An application calls it just before it sends one."""
     response.headers[calls.REQUEST_ID_KEY] = calls.request_id()
     response.headers["X-Content-Type-Options"] = "nosniff"
 
 
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The handler's answer, or the problem that it ran into. A problem in mid-stream can only break the stream off."""
+    """The handler's answer, or the problem that it ran into."""
     try:
         return await handler(request)
     except MeshError as error:

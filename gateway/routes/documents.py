@@ -159,7 +159,7 @@ async def _watch(mesh: Services, document_id: str) -> AsyncGenerator[Document, N
 
 
 async def _copy(pieces: AsyncIterator[DownloadDocumentResponse], response: web.StreamResponse) -> None:
-    """Passes the bytes on. When they break off, so does the connection: the client sees that the length is wrong."""
+    """Passes the bytes on. When they break off, so does the connection, and its length is wrong."""
     try:
         async for piece in pieces:
             await response.write(piece.data or b"")
