@@ -28,7 +28,7 @@ Board = PlainBoard | LiveBoard
 Then = Callable[[Settings], Awaitable[None]]  # what is done once the mesh is ready
 
 SAMPLES_COLLECTION = "samples"
-SAMPLE_QUESTION = "What does a failed sensor get?"
+SAMPLE_QUESTION = "How much may a hotel cost a night?"
 
 
 def register(app: typer.Typer) -> None:
