@@ -24,6 +24,7 @@ HTTP_SECONDS = Histogram(
 HTTP_IN_FLIGHT = Gauge("ragmesh_http_in_flight", "Requests being handled")
 REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 CLIENT_LEFT = 499
+GIVEN_ID = web.RequestKey("request_id", str)
 
 
 @web.middleware
@@ -31,6 +32,7 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
     """Binds the request's id, and tells logs, metrics and traces of it."""
     given = request.headers.get(calls.REQUEST_ID_KEY, "")
     request_id = given if REQUEST_ID.fullmatch(given) else calls.new_request_id()
+    request[GIVEN_ID] = request_id
     route = request.match_info.route.resource.canonical if request.match_info.route.resource else "unknown"
     span = begin_server_span(f"{request.method} {route}", request.headers)
     began, status = time.perf_counter(), CLIENT_LEFT
@@ -50,9 +52,9 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
             )  # fmt: skip
 
 
-async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """What every response carries. An application calls it just before it sends one."""
-    response.headers[calls.REQUEST_ID_KEY] = calls.request_id()
+    response.headers[calls.REQUEST_ID_KEY] = request[GIVEN_ID]
     response.headers["X-Content-Type-Options"] = "nosniff"
 
 

@@ -1,7 +1,8 @@
 """Documents: /v1/collections/{collection}/documents and /v1/documents/{id}."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ from ragmesh.v1 import (
     GetDocumentRequest,
     ListDocumentsRequest,
     ReprocessDocumentRequest,
+    UploadDocumentRequest,
     WatchDocumentRequest,
 )
 
@@ -48,14 +50,7 @@ routes = web.RouteTableDef()
 async def upload(request: web.Request) -> web.Response:
     mesh, wait = services(request), flag(request, "wait")
     incoming = await upload_of(request, mesh.settings.upload_max_bytes)
-    call = mesh.documents.upload_document(
-        incoming.messages(request.match_info["collection"]), **outgoing(TRANSFER_S)
-    )
-    try:
-        with translated():
-            document = await call
-    finally:
-        call.cancel()
+    document = await _pass_on(mesh, incoming.messages(request.match_info["collection"]))
     if not wait:
         return respond(messages.document(document), status=202)
     async for seen in _watch(mesh, document.id):
@@ -140,6 +135,22 @@ async def content(request: web.Request) -> web.StreamResponse:
         call.cancel()
     await response.write_eof()
     return response
+
+
+async def _pass_on(mesh: Services, messages: AsyncIterator[UploadDocumentRequest]) -> Document:
+    """Sends an upload on at the pace of the service. A body that breaks off cancels the call: nothing is kept."""
+    call = mesh.documents.upload_document(**outgoing(TRANSFER_S))
+    try:
+        with translated():
+            async for message in messages:
+                if call.done():  # refused half-way: the call tells why
+                    break
+                with suppress(asyncio.InvalidStateError):
+                    await call.write(message)
+            await call.done_writing()
+            return await call
+    finally:
+        call.cancel()
 
 
 async def _shown(changes: AsyncGenerator[Document, None]) -> AsyncGenerator[sse.Event, None]:
