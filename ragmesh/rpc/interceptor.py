@@ -53,7 +53,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         async def answer_once(request: Any, context: grpc.aio.ServicerContext) -> Any:
             async with self._call(method, metadata, context):
-                return await behaviour(_checked(request), context)
+                if handler.request_streaming:
+                    return await behaviour(_whole(_checked_each(request), context), context)
+                return await behaviour(_wellformed(request), context)
 
         async def answer_stream(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
             async with (
@@ -142,6 +144,19 @@ def _tolerant(deserializer: Callable[[bytes], Any] | None) -> Callable[[bytes], 
 
 def _checked(request: Any) -> Any:
     return _checked_each(request) if hasattr(request, "__aiter__") else _wellformed(request)
+
+
+async def _whole(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+    """The requests of a stream that is answered once. One that was cancelled does not look complete.
+
+    To grpc.aio a cancelled stream ends like a finished one, and the cancellation comes a moment later. Sending the
+    initial metadata asks the transport, behind whatever has happened to the call.
+    """
+    async for request in requests:
+        yield request
+    await context.send_initial_metadata(())
+    if context.cancelled():
+        raise asyncio.CancelledError
 
 
 async def _checked_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:

@@ -35,6 +35,7 @@ class Documents(DocumentServiceServicer):
 
     def __init__(self) -> None:
         self.entered = asyncio.Event()
+        self.completed = 0
 
     async def get_document(self, request, context):
         if request.id == "bug":
@@ -47,7 +48,12 @@ class Documents(DocumentServiceServicer):
         return Document(id=calls.tenant(), name=calls.request_id(), sha256=str(calls.time_left(60)))
 
     async def upload_document(self, request, context):
-        return Document(size_bytes=sum([len(message.data or b"") async for message in request]))
+        size = 0
+        async for message in request:
+            size += len(message.data or b"")
+            self.entered.set()
+        self.completed += 1
+        return Document(size_bytes=size)
 
 
 class Queries(QueryServiceServicer):
@@ -117,6 +123,21 @@ async def test_a_malformed_message_in_a_stream_is_the_callers_fault():
         raw = channel.stream_unary("/ragmesh.v1.DocumentService/UploadDocument")
         with pytest.raises(errors.InvalidArgument, match="not a message"), translated():
             await raw(iter([bytes(UploadDocumentRequest(data=b"x")), b"\x12\xff\xff"]), timeout=5)
+
+
+async def test_a_stream_that_is_cancelled_never_looks_complete():
+    servicer = Documents()
+    async with documents(servicer) as (stub, _):
+        whole = await stub.upload_document(iter([UploadDocumentRequest(data=b"abc")]), timeout=5)
+        for _ in range(100):
+            servicer.entered.clear()
+            call = stub.upload_document(timeout=5)
+            await call.write(UploadDocumentRequest(data=b"half"))
+            await servicer.entered.wait()
+            call.cancel()
+
+    assert whole.size_bytes == 3
+    assert servicer.completed == 1
 
 
 async def test_calls_beyond_the_limit_are_refused_with_a_hint_when_to_retry():
