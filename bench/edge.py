@@ -13,6 +13,9 @@ import aiohttp
 
 from bench.corpus import Passage
 
+READY_POLL_S = 0.05
+UNFINISHED = ("QUEUED", "PROCESSING")
+
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
@@ -46,28 +49,34 @@ class Edge:
             response.raise_for_status()
             return await response.json() if response.content_type == "application/json" else None
 
-    async def add(self, collection: str, passage: Passage) -> dict[str, Any]:
-        """Uploads a passage, and returns when it is READY. Raises RuntimeError when it is not."""
-        document = await self.json(
+    async def add(self, collection: str, passage: Passage) -> None:
+        """Uploads a passage. It is kept when this returns, and READY later."""
+        await self.json(
             "POST",
-            f"/v1/collections/{collection}/documents?name={quote(passage.id)}.txt&wait=true",
+            f"/v1/collections/{collection}/documents?name={quote(passage.id)}.txt",
             data=passage.text.encode(),
             headers={"Content-Type": "application/octet-stream"},
         )
-        if document["state"] != "READY":
-            raise RuntimeError(f"{passage.id} is {document['state']}: {document.get('error')}")
-        return document
 
     async def add_all(self, collection: str, passages: Sequence[Passage], clients: int = 16) -> int:
         """Creates a collection of these passages; returns the number of its chunks once all are READY."""
         await self.json("POST", "/v1/collections", json={"name": collection})
         slots = asyncio.Semaphore(clients)
 
-        async def add(passage: Passage) -> int:
+        async def add(passage: Passage) -> None:
             async with slots:
-                return (await self.add(collection, passage))["chunk_count"]
+                await self.add(collection, passage)
 
-        return sum(await asyncio.gather(*map(add, passages)))
+        await asyncio.gather(*map(add, passages))
+        while any([await self._has(collection, state) for state in UNFINISHED]):  # noqa: ASYNC110 nothing tells
+            await asyncio.sleep(READY_POLL_S)
+        if await self._has(collection, "FAILED"):
+            raise RuntimeError(f"documents of {collection} have failed")
+        return (await self.json("GET", f"/v1/collections/{collection}"))["chunk_count"]
+
+    async def _has(self, collection: str, state: str) -> bool:
+        path = f"/v1/collections/{collection}/documents?page_size=1&state={state}"
+        return bool((await self.json("GET", path))["documents"])
 
     async def remove(self, collection: str) -> None:
         """Deletes a collection."""

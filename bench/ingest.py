@@ -33,24 +33,31 @@ class IngestRates:
 async def beside_embedder(
     edge: Edge, engines: Engines, passages: Sequence[Passage], *, batch: int, rounds: int
 ) -> IngestRates:
-    """Loads the passages into a new collection each round, then embeds the chunks that they became."""
-    pairs = [await _round(edge, engines, passages, batch) for _ in range(rounds)]
-    return IngestRates([mesh for mesh, _ in pairs], [engine for _, engine in pairs])
+    """Loads the passages into a new collection each round, then embeds the chunks that they became.
+
+    A round of each comes before those that count. Collections are removed at the end: the mesh tidies up after a
+    removal, and would do so during the next round.
+    """
+    collections = [f"bench-{uuid4().hex[:12]}" for _ in range(rounds + 1)]
+    try:
+        pairs = [await _round(edge, engines, collection, passages, batch) for collection in collections]
+    finally:
+        for collection in collections:
+            await edge.remove(collection)
+    return IngestRates([mesh for mesh, _ in pairs[1:]], [engine for _, engine in pairs[1:]])
 
 
-async def _round(edge: Edge, engines: Engines, passages: Sequence[Passage], batch: int) -> tuple[float, float]:
-    collection = f"bench-{uuid4().hex[:12]}"
+async def _round(
+    edge: Edge, engines: Engines, collection: str, passages: Sequence[Passage], batch: int
+) -> tuple[float, float]:
     began = time.perf_counter()
     count = await edge.add_all(collection, passages, UPLOADS)
     mesh_s = time.perf_counter() - began
-    try:
-        scope = Scope((await edge.json("GET", f"/v1/collections/{collection}"))["id"])
-        texts = [chunk.titled for chunk in await engines.vectors.sample(scope, count)]
-        began = time.perf_counter()
-        await _embed_all(engines, texts, batch)
-        return count / mesh_s, len(texts) / (time.perf_counter() - began)
-    finally:
-        await edge.remove(collection)
+    scope = Scope((await edge.json("GET", f"/v1/collections/{collection}"))["id"])
+    texts = [chunk.text for chunk in await engines.vectors.sample(scope, count)]
+    began = time.perf_counter()
+    await _embed_all(engines, texts, batch)
+    return count / mesh_s, len(texts) / (time.perf_counter() - began)
 
 
 async def _embed_all(engines: Engines, texts: Sequence[str], batch: int) -> None:

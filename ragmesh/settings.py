@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     ingest_concurrency: int = Field(16, ge=1, description="documents that one worker holds at once")
     embed_batch: int = Field(16, ge=1, le=64, description="chunks in one embedding request")
     lease_s: float = Field(15.0, gt=0, description="how long a worker holds a document unrenewed")
-    poll_s: float = Field(0.2, gt=0, description="how often the outbox is looked at when idle")
+    poll_s: float = Field(0.1, gt=0, description="how often the outbox is looked at when idle")
     max_attempts: int = Field(8, ge=1, description="tries before a document is given up")
     retry_first_delay_s: float = Field(0.5, gt=0, description="delay before the second try")
     retry_max_delay_s: float = Field(30.0, gt=0, description="longest delay between tries")
