@@ -34,12 +34,13 @@ ALIAS = "chunks"
 SAMPLED_ORDINALS = 8  # of each document: where it says what it is about
 STARTUP_S = 120.0
 STARTUP_PAUSE_S = 0.25
+NEVER_MS = 2**31 - 1
 CHANNEL_OPTIONS = {
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 1_000,
-    # pymilvus pings an idle server every ten seconds. Milvus Lite takes that for an attack after a while and hangs
-    # up, and the next call fails.
-    "grpc.keepalive_permit_without_calls": 0,
+    # pymilvus pings its server every ten seconds. Milvus Lite takes that for an attack after a while and hangs up, and
+    # the next call fails. A server that hangs is noticed by the deadline that every call has.
+    "grpc.keepalive_time_ms": NEVER_MS,
 }
 
 # Milvus' own error codes
