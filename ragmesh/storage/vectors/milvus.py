@@ -38,8 +38,8 @@ NEVER_MS = 2**31 - 1
 CHANNEL_OPTIONS = {
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 1_000,
-    # pymilvus pings its server every ten seconds. Milvus Lite takes that for an attack after a while and hangs up, and
-    # the next call fails. A server that hangs is noticed by the deadline that every call has.
+    # pymilvus pings its server every ten seconds. Milvus Lite takes that for an attack after a while and hangs up:
+    # then the next call fails. A server that hangs is noticed by the deadline that every call has.
     "grpc.keepalive_time_ms": NEVER_MS,
 }
 
