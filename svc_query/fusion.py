@@ -1,4 +1,4 @@
-"""One ranking out of two: chunks found by meaning and chunks found by words.
+"""One ranking out of two: candidates scored by meaning, and all of them by words (`lexical`).
 
 The scores are normalised for each query and added with weights, a convex combination. Bruch, Gai and Ingber ("An
 Analysis of Fusion Functions for Hybrid Retrieval", ACM Transactions on Information Systems 42, 2023) show that it

@@ -24,6 +24,7 @@ from ragmesh.inference.port import Embedder, Role
 from ragmesh.storage.vectors.port import ChunkSearcher, Hit, Scope, Side
 from svc_query.coalesce import Coalescer
 from svc_query.fusion import dense_weight, fuse
+from svc_query.lexical import by_words
 from svc_query.liveness import Liveness, Place
 from svc_query.ports import Collection, Documents
 
@@ -145,7 +146,7 @@ class Retriever:
             return [hit for half in found.values() for hit in half.hits][: search.top_k]
         dense, sparse = found[Side.DENSE].hits, found[Side.SPARSE].hits
         weight = dense_weight(search.text, self._embedder.info.languages, sparse)
-        return fuse(dense, sparse, weight)[: search.top_k]
+        return fuse(dense, by_words(search.text, [*dense, *sparse]), weight)[: search.top_k]
 
     async def _embed_many(self, role: Role, texts: Sequence[str]) -> Sequence[Vector]:
         return list(await self._embedder.embed(texts, role))
