@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from gateway.models import FILTER_VALUES
 from gateway.problem import HttpProblem, dumps
 from ragmesh.errors import InvalidArgument
 
@@ -29,6 +30,9 @@ def explained(error: ValidationError, model: type[BaseModel]) -> InvalidArgument
     field = ".".join(map(str, first["loc"])) or "body"
     if first["type"] == "json_invalid":
         return InvalidArgument(f"the body is not valid JSON: {first['msg']}")
+    if len(first["loc"]) > 1 and first["loc"][0] == "filter":
+        key = str(first["loc"][1])
+        return InvalidArgument(f"the filter's {key[:64]!r} takes {FILTER_VALUES}", field=f"filter.{key[:64]}")
     if first["type"] == "extra_forbidden":
         allowed = ", ".join(model.model_fields)
         return InvalidArgument(f"{field!r} is not known here; known are {allowed}", field=field)

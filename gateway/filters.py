@@ -18,10 +18,10 @@ def _condition(field: str, value: FilterValue) -> Condition:
         case str() | int():
             return Condition(field=field, equals=str(value))
         case list():
-            return Condition(field=field, any_of=StringList(values=value))
+            return Condition(field=field, any_of=StringList(values=[str(each) for each in value]))
         case Range():
             return Condition(field=field, range=IntRange(at_least=value.at_least, at_most=value.at_most))
         case Not():
-            return Condition(field=field, not_equals=value.not_)
+            return Condition(field=field, not_equals=str(value.not_))
         case Exists():
             return Condition(field=field, exists=value.exists)

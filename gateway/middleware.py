@@ -1,6 +1,5 @@
 """What every request goes through: a request id, errors as problems, metrics, a line in the log."""
 
-import asyncio
 import re
 import time
 
@@ -10,8 +9,8 @@ from aiohttp.typedefs import Handler
 from opentelemetry import trace
 from prometheus_client import Gauge, Histogram
 
-from gateway.problem import HttpProblem, of_error, problem
-from ragmesh.errors import MeshError
+from gateway.problem import HttpProblem, of_error, problem, unforeseen
+from ragmesh.errors import InvalidArgument, MeshError
 from ragmesh.rpc import context as calls
 from ragmesh.telemetry.metrics import LATENCY_BUCKETS_S
 from ragmesh.telemetry.traces import begin_server_span
@@ -23,6 +22,8 @@ HTTP_SECONDS = Histogram(
 )
 HTTP_IN_FLIGHT = Gauge("ragmesh_http_in_flight", "Requests being handled")
 REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+TIMEOUT_KEY = "x-request-timeout-ms"
+MILLISECONDS = re.compile(r"[1-9][0-9]{0,7}")
 CLIENT_LEFT = 499
 GIVEN_ID = web.RequestKey("request_id", str)
 
@@ -61,18 +62,32 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     """The handler's answer, or the problem that it ran into."""
     try:
-        return await handler(request)
+        return await _in_time(request, handler)
     except MeshError as error:
         return of_error(request, error)
     except HttpProblem as error:
         return problem(request, error.status, error.detail)
     except web.HTTPException as error:
         return problem(request, error.status, _explained(request, error))
-    except (asyncio.CancelledError, ConnectionResetError):
+    except web.RequestPayloadError as error:
+        unreadable = problem(request, 400, f"the body can't be read: {error}")
+        unreadable.force_close()  # where the next request would begin is not known
+        return unreadable
+    except ConnectionError:
         raise
-    except Exception:
-        log.exception("http.failed", path=request.path)
-        return problem(request, 500, f"internal error; the log has it under request {calls.request_id()}")
+    except Exception as error:  # noqa: BLE001 it is logged once, and told as a fault of ours
+        return of_error(request, unforeseen(request, error))
+
+
+async def _in_time(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The handler's answer, its calls within the time that the caller gives, if it gives one."""
+    given = request.headers.get(TIMEOUT_KEY)
+    if given is None:
+        return await handler(request)
+    if not MILLISECONDS.fullmatch(given):
+        raise InvalidArgument(f"{TIMEOUT_KEY} is {given[:64]!r}; it must be milliseconds", field=TIMEOUT_KEY)
+    with calls.bound(request_id=calls.request_id(), timeout_s=int(given) / 1000):
+        return await handler(request)
 
 
 def _explained(request: web.Request, error: web.HTTPException) -> str:

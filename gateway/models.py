@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 TEXT_MAX = 8192  # characters of a query or question
 Mode = Literal["hybrid", "dense", "sparse"]
@@ -14,33 +14,39 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+Whole = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]  # what the contract's int64 holds
+Value = StrictStr | Whole
+
+
 class Range(Strict):
     """A closed range of whole numbers; an open side is left out."""
 
-    at_least: int | None = None
-    at_most: int | None = None
+    at_least: Whole | None = None
+    at_most: Whole | None = None
 
 
 class Not(Strict):
     """Anything but this value."""
 
-    not_: str = Field(alias="not")
+    not_: Value = Field(alias="not")
 
 
 class Exists(Strict):
     """Whether a metadata key is there."""
 
-    exists: bool
+    exists: StrictBool
 
 
-FilterValue = StrictStr | StrictInt | list[StrictStr] | Not | Exists | Range
+FilterValue = Value | list[Value] | Not | Exists | Range
+FILTER_VALUES = (
+    'a text or whole number, a list of them, {"not": …}, {"exists": true}, or {"at_least": …, "at_most": …}'
+)
 Filter = Annotated[
     dict[str, FilterValue],
     Field(
         max_length=16,
-        description="All must hold. Keys: document_id, document_name, content_type, page, metadata.KEY. Values: "
-        'one, or a list of which one must match, {"not": value}, {"exists": true}; '
-        'for page {"at_least", "at_most"}.',
+        description="All must hold. Keys: document_id, document_name, content_type, page, metadata.KEY. "
+        f"A value is {FILTER_VALUES}.",
         examples=[{"metadata.team": "payments", "page": {"at_most": 5}}],
     ),
 ]
@@ -75,7 +81,7 @@ class AnswerBody(Strict):
     max_tokens: int | None = Field(None, ge=1, le=4096)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
-    seed: int | None = Field(None, ge=0)
+    seed: int | None = Field(None, ge=0, lt=2**64)
     stop: list[str] = Field([], max_length=8)
     stream: bool = Field(False, description="answer with server-sent events")
 

@@ -1,5 +1,6 @@
 """Query parameters of lists."""
 
+import re
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -7,6 +8,7 @@ from aiohttp import web
 from ragmesh.errors import InvalidArgument
 
 PAGE_SIZE_MAX = 1000
+DIGITS = re.compile(r"[0-9]{1,4}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +22,8 @@ class Page:
 def page_of(request: web.Request) -> Page:
     """The page that the query names. Raises InvalidArgument."""
     size = request.query.get("page_size", "0")
-    if not size.isascii() or not size.isdigit() or int(size) > PAGE_SIZE_MAX:
-        raise InvalidArgument(f"page_size is {size!r}; it must be 1 to {PAGE_SIZE_MAX}", field="page_size")
+    if not DIGITS.fullmatch(size) or int(size) > PAGE_SIZE_MAX:
+        raise InvalidArgument(f"page_size is {size[:64]!r}; it must be 1 to {PAGE_SIZE_MAX}", field="page_size")
     return Page(int(size), request.query.get("page_token", ""))
 
 
@@ -29,5 +31,5 @@ def flag(request: web.Request, name: str) -> bool:
     """A parameter that is true or false. Raises InvalidArgument."""
     value = request.query.get(name, "false")
     if value not in {"true", "false"}:
-        raise InvalidArgument(f"{name} is {value!r}; it must be true or false", field=name)
+        raise InvalidArgument(f"{name} is {value[:64]!r}; it must be true or false", field=name)
     return value == "true"

@@ -5,10 +5,13 @@ import math
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from aiohttp import web
 
-from ragmesh.errors import MeshError
+from ragmesh.errors import Internal, MeshError
 from ragmesh.rpc.context import request_id
+
+log = structlog.get_logger()
 
 STATUS = {
     "INVALID_ARGUMENT": 400,
@@ -35,6 +38,12 @@ class HttpProblem(Exception):
         super().__init__(detail)
         self.status = status
         self.detail = detail
+
+
+def unforeseen(request: web.Request, error: Exception) -> Internal:
+    """What a client hears of a fault of ours; the log has the rest."""
+    log.error("http.failed", path=request.path, exc_info=error)
+    return Internal(f"internal error; the log has it under request {request_id()}")
 
 
 def of_error(request: web.Request, error: MeshError) -> web.Response:

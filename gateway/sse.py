@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.problem import dumps
+from gateway.problem import dumps, unforeseen
 from ragmesh.errors import MeshError
 
 HEARTBEAT_S = 10.0
@@ -16,52 +16,55 @@ HEADERS = {
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
 }
+PING = b": ping\n\n"
 Event = tuple[str, Any]  # name and JSON content
 
 
 async def stream(request: web.Request, events: AsyncGenerator[Event, None]) -> web.StreamResponse:
     """Answers with events as they come, at the reader's pace.
 
-    The first event is awaited before the status is sent, so that a request that fails at once has its true status.
-    A reader that leaves closes `events` at once.
+    The first one is awaited before the status is sent, as long as a heartbeat: a request that fails at once has its
+    true status. A reader that leaves closes `events` at once.
     """
-    async with aclosing(events):
-        return await _stream(request, events)
-
-
-async def _stream(request: web.Request, events: AsyncGenerator[Event, None]) -> web.StreamResponse:
-    first = await anext(events, None)
-    response = web.StreamResponse(headers=HEADERS)
-    await response.prepare(request)
-    try:
-        if first is not None:
-            await _write(response, first)
-            await _write_rest(response, events)
-    except MeshError as error:  # the status is sent: what fails from here on is an event
-        await _write(
-            response, ("error", {"code": error.code, "message": error.message, "retriable": error.retriable})
-        )
+    async with aclosing(_written(events)) as blocks:
+        first = await anext(blocks, PING)
+        response = web.StreamResponse(headers=HEADERS)
+        await response.prepare(request)
+        await response.write(first)
+        try:
+            async for block in blocks:
+                await response.write(block)
+        except ConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001 the status is sent: what fails from here on is an event
+            failure = error if isinstance(error, MeshError) else unforeseen(request, error)
+            await response.write(_failure(failure))
     await response.write_eof()
     return response
 
 
-async def _write_rest(response: web.StreamResponse, events: AsyncGenerator[Event, None]) -> None:
-    upcoming = asyncio.ensure_future(anext(events, None))
-    try:
-        while True:
-            done, _ = await asyncio.wait((upcoming,), timeout=HEARTBEAT_S)
-            if not done:
-                await response.write(b": ping\n\n")
-                continue
-            if (event := upcoming.result()) is None:
-                return
-            await _write(response, event)
-            upcoming = asyncio.ensure_future(anext(events, None))
-    finally:
-        upcoming.cancel()
-        await asyncio.gather(upcoming, return_exceptions=True)
+async def _written(events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
+    """Each event as it goes over the wire, and a ping whenever none came for a while."""
+    async with aclosing(events):
+        upcoming = asyncio.ensure_future(anext(events, None))
+        try:
+            while True:
+                await asyncio.wait((upcoming,), timeout=HEARTBEAT_S)
+                if not upcoming.done():
+                    yield PING
+                    continue
+                if (event := upcoming.result()) is None:
+                    return
+                yield _block(*event)
+                upcoming = asyncio.ensure_future(anext(events, None))
+        finally:
+            upcoming.cancel()
+            await asyncio.gather(upcoming, return_exceptions=True)
 
 
-async def _write(response: web.StreamResponse, event: Event) -> None:
-    name, content = event
-    await response.write(f"event: {name}\ndata: {dumps(content)}\n\n".encode())
+def _failure(error: MeshError) -> bytes:
+    return _block("error", {"code": error.code, "message": error.message, "retriable": error.retriable})
+
+
+def _block(name: str, content: Any) -> bytes:
+    return f"event: {name}\ndata: {dumps(content)}\n\n".encode()

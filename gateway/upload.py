@@ -1,9 +1,11 @@
 """An upload on its way through the edge: read a piece, send a piece, hold nothing."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import BadHttpMessage
 from pydantic import TypeAdapter, ValidationError
 
 from gateway.problem import HttpProblem
@@ -23,13 +25,21 @@ class Upload:
     name: str
     metadata: Mapping[str, str]
     pieces: AsyncIterator[bytes]
+    max_bytes: int
 
-    async def messages(self, collection: str) -> AsyncIterator[UploadDocumentRequest]:
-        """The upload as the contract wants it: the spec, then the bytes in pieces of at most 256 KiB."""
+    async def messages(self, collection: str) -> AsyncGenerator[UploadDocumentRequest, None]:
+        """The upload as the contract wants it: the spec, then the bytes in pieces of at most 256 KiB.
+
+        Raises HttpProblem where they are too many, InvalidArgument where the form around them is broken.
+        """
         yield UploadDocumentRequest(
             spec=UploadSpec(collection=collection, name=self.name, metadata=dict(self.metadata))
         )
+        size = 0
         async for piece in self.pieces:
+            size += len(piece)
+            if size > self.max_bytes:
+                raise _too_large(self.max_bytes)
             for start in range(0, len(piece), PIECE_BYTES):
                 yield UploadDocumentRequest(data=piece[start : start + PIECE_BYTES])
 
@@ -40,48 +50,67 @@ async def upload_of(request: web.Request, max_bytes: int) -> Upload:
     Raises HttpProblem, InvalidArgument.
     """
     if request.content_length and request.content_length > max_bytes + METADATA_MAX_BYTES:
-        raise HttpProblem(
-            413, f"the upload has {request.content_length} bytes; at most {max_bytes // MIB} MiB are taken"
-        )
+        raise _too_large(max_bytes)
     metadata = metadata_of(request.query.get("metadata", "{}"))
     if request.content_type.startswith("multipart/"):
-        return await _multipart(await request.multipart(), metadata)
+        with _form():
+            return await _multipart(await request.multipart(), metadata, max_bytes)
     if "name" not in request.query:
         raise InvalidArgument("raw bytes need a name: add ?name=FILE to the address", field="name")
-    return Upload(request.query["name"], metadata, request.content.iter_chunked(PIECE_BYTES))
+    return Upload(request.query["name"], metadata, request.content.iter_chunked(PIECE_BYTES), max_bytes)
 
 
-async def _multipart(reader: MultipartReader, metadata: Mapping[str, str]) -> Upload:
-    """Reads up to the file: fields before it are taken, so `metadata` must stand before `file`."""
-    async for part in reader:
-        if not isinstance(part, BodyPartReader):
-            raise InvalidArgument("the form has a form inside: send `metadata` and `file` as plain parts")
-        if part.name == "metadata":
-            metadata = metadata_of(await _short_text(part))
-        if part.name == "file":
-            if not part.filename:
-                raise InvalidArgument("the part `file` has no filename", field="name")
-            return Upload(part.filename, metadata, _pieces(part))
-    raise InvalidArgument("the form has no part named `file`", field="file")
-
-
-async def _short_text(part: BodyPartReader) -> str:
-    content = await part.read()
-    if len(content) > METADATA_MAX_BYTES:
-        raise InvalidArgument(f"the part `metadata` has more than {METADATA_MAX_BYTES} bytes", field="metadata")
-    return content.decode("utf-8", "replace")
-
-
-async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
-    while piece := await part.read_chunk(PIECE_BYTES):
-        yield piece
-
-
-def metadata_of(text: str) -> Mapping[str, str]:
+def metadata_of(content: str | bytes) -> Mapping[str, str]:
     """Metadata out of JSON. Raises InvalidArgument unless it is an object of strings."""
     try:
-        return METADATA.validate_json(text)
+        return METADATA.validate_json(content)
     except ValidationError:
         raise InvalidArgument(
             'metadata must be a JSON object of strings, like {"team": "payments"}', field="metadata"
         ) from None
+
+
+async def _multipart(reader: MultipartReader, metadata: Mapping[str, str], max_bytes: int) -> Upload:
+    """Reads up to the file, which is left to be streamed."""
+    async for part in reader:
+        match part:
+            case BodyPartReader(name="metadata"):
+                metadata = metadata_of(await _short(part))
+            case BodyPartReader(name="file", filename=str(filename)):
+                return Upload(filename, metadata, _pieces(part, reader), max_bytes)
+            case BodyPartReader(name="file"):
+                raise InvalidArgument("the part `file` has no filename", field="name")
+            case _:
+                raise InvalidArgument("the form has another part: it may have `metadata`, then `file`")
+    raise InvalidArgument("the form has no part named `file`", field="file")
+
+
+async def _short(part: BodyPartReader) -> bytes:
+    content = await part.read()
+    if len(content) > METADATA_MAX_BYTES:
+        raise InvalidArgument(f"the part `metadata` has more than {METADATA_MAX_BYTES} bytes", field="metadata")
+    return bytes(content)
+
+
+async def _pieces(part: BodyPartReader, reader: MultipartReader) -> AsyncGenerator[bytes, None]:
+    """The file's bytes. A form that does not end right after them is refused, not believed."""
+    with _form():
+        while piece := await part.read_chunk(PIECE_BYTES):
+            yield piece
+        if await reader.next() is not None:
+            raise InvalidArgument(
+                "the form goes on after `file`: send `metadata` before it, and one file at a time", field="file"
+            )
+
+
+@contextmanager
+def _form() -> Iterator[None]:
+    """Says of a form that can't be read what is wrong with it."""
+    try:
+        yield
+    except (ValueError, RuntimeError, BadHttpMessage) as error:  # aiohttp's reader raises all of them
+        raise InvalidArgument(f"the form is broken: {error}") from None
+
+
+def _too_large(max_bytes: int) -> HttpProblem:
+    return HttpProblem(413, f"the upload is too large: at most {max_bytes / MIB:g} MiB are taken")

@@ -109,13 +109,13 @@ async def reprocess(request: web.Request) -> web.Response:
     return respond(messages.document(queued), status=202)
 
 
-@routes.get("/v1/documents/{id}/events")
+@routes.get("/v1/documents/{id}/events", allow_head=False)
 @documented(Operation("Follow a document until it is READY or FAILED: SSE `document` events", streams=True))
 async def events(request: web.Request) -> web.StreamResponse:
     return await sse.stream(request, _shown(_watch(services(request), request.match_info["id"])))
 
 
-@routes.get("/v1/documents/{id}/content")
+@routes.get("/v1/documents/{id}/content", allow_head=False)
 @documented(Operation("The original bytes"))
 async def content(request: web.Request) -> web.StreamResponse:
     mesh = services(request)
@@ -184,7 +184,7 @@ def _state(request: web.Request) -> DocumentState:
         return DocumentState.UNSPECIFIED
     if wanted not in STATES:
         raise InvalidArgument(
-            f"state is {wanted!r}; it must be one of {', '.join(map(str, STATES))}", field="state"
+            f"state is {wanted[:64]!r}; it must be one of {', '.join(map(str, STATES))}", field="state"
         )
     return STATES[wanted]
 
@@ -194,5 +194,6 @@ def _download_headers(document: Document) -> dict[str, Any]:
     return {
         "Content-Type": document.content_type or "application/octet-stream",
         "Content-Length": str(document.size_bytes),
+        "Content-Security-Policy": "sandbox",
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(document.name, safe='')}",
     }

@@ -1,19 +1,31 @@
 """The routes that speak as OpenAI's API does."""
 
 import base64
+from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 from aiohttp import web
 
+from gateway import messages
 from gateway.bodies import read, respond
-from gateway.calls import services
+from gateway.calls import Services, services
 from gateway.models import EmbeddingsBody
 from gateway.openapi import Operation, documented
+from gateway.paging import PAGE_SIZE_MAX
 from ragmesh.errors import Unimplemented
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
-from ragmesh.v1 import EmbedRequest, EmbedResponse, EmbedRole, ListCollectionsRequest, ListModelsRequest, ModelRole
+from ragmesh.v1 import (
+    Collection,
+    EmbedRequest,
+    EmbedResponse,
+    EmbedRole,
+    ListCollectionsRequest,
+    ListModelsRequest,
+    ModelRole,
+)
 
 routes = web.RouteTableDef()
 
@@ -46,13 +58,11 @@ async def embeddings(request: web.Request) -> web.Response:
 async def models(request: web.Request) -> web.Response:
     mesh = services(request)
     with translated():
-        collections = await mesh.documents.list_collections(
-            ListCollectionsRequest(page_size=1000), **outgoing(mesh.settings.call_timeout_s)
-        )
+        listed = [
+            _model(f"ragmesh/{collection.name}", collection.created_at) async for collection in _collections(mesh)
+        ]
         known = await mesh.admin.list_models(ListModelsRequest(), **outgoing(mesh.settings.call_timeout_s))
-    names = [f"ragmesh/{collection.name}" for collection in collections.collections]
-    names += [model.weights for model in known.models if model.role is ModelRole.EMBED]
-    listed = [{"id": name, "object": "model", "owned_by": "ragmesh"} for name in names]
+    listed += [_model(model.weights) for model in known.models if model.role is ModelRole.EMBED]
     return respond({"object": "list", "data": listed})
 
 
@@ -60,6 +70,25 @@ async def models(request: web.Request) -> web.Response:
 @documented(Operation("Not in this version: use /v1/collections/{collection}/answer", status=501))
 async def chat_completions(request: web.Request) -> web.Response:
     raise Unimplemented("this version has no chat completions yet: use /v1/collections/{collection}/answer")
+
+
+async def _collections(mesh: Services) -> AsyncIterator[Collection]:
+    """All of them, page after page: OpenAI's list has no pages."""
+    token = ""
+    while True:
+        page = await mesh.documents.list_collections(
+            ListCollectionsRequest(page_size=PAGE_SIZE_MAX, page_token=token),
+            **outgoing(mesh.settings.call_timeout_s),
+        )
+        for collection in page.collections:
+            yield collection
+        if not (token := page.next_page_token):
+            return
+
+
+def _model(name: str, created_at: datetime | None = None) -> messages.Json:
+    created = int(created_at.timestamp()) if created_at else 0  # Triton does not say since when it has a model
+    return {"id": name, "object": "model", "created": created, "owned_by": "ragmesh"}
 
 
 def _split(embedded: EmbedResponse) -> list[bytes]:

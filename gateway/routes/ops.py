@@ -8,13 +8,17 @@ from aiohttp import web
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from gateway import openapi
+from gateway import messages, openapi
 from gateway.bodies import respond
-from gateway.calls import services
+from gateway.calls import Services, services
 from gateway.openapi import Operation, documented
-from gateway.pages import DOCS, HOME
+from gateway.pages import DOCS, HOME, PAGE_POLICY
+from ragmesh.rpc.context import outgoing
+from ragmesh.v1 import GetMeshRequest
 
 READY_WITHIN_S = 2.0
+BACKENDS_WITHIN_S = 3.0  # the admin service asks them for 2 s
+SERVING = "SERVING"
 NEEDED = ("document", "worker", "query", "admin")
 
 routes = web.RouteTableDef()
@@ -29,10 +33,10 @@ async def healthz(request: web.Request) -> web.Response:
 @routes.get("/readyz")
 @documented(Operation("Whether the mesh can serve, and which part can't"))
 async def readyz(request: web.Request) -> web.Response:
-    channels = services(request).channels
-    health = await asyncio.gather(*(_health(channels[name]) for name in NEEDED))
-    parts = dict(zip(NEEDED, health, strict=True))
-    ready = all(state == "SERVING" for state in health)
+    mesh = services(request)
+    own, backends = await asyncio.gather(_services(mesh), _backends(mesh))
+    parts = own | backends
+    ready = all(state == SERVING for state in parts.values())
     return respond({"status": "ready" if ready else "not ready", "parts": parts}, 200 if ready else 503)
 
 
@@ -50,12 +54,31 @@ async def description(request: web.Request) -> web.Response:
 
 @routes.get("/docs")
 async def docs(request: web.Request) -> web.Response:
-    return web.Response(text=DOCS, content_type="text/html")
+    return _page(DOCS)
 
 
 @routes.get("/")
 async def home(request: web.Request) -> web.Response:
-    return web.Response(text=HOME, content_type="text/html")
+    return _page(HOME)
+
+
+def _page(html: str) -> web.Response:
+    return web.Response(text=html, content_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
+
+
+async def _services(mesh: Services) -> dict[str, str]:
+    """What each service says of itself."""
+    health = await asyncio.gather(*(_health(mesh.channels[name]) for name in NEEDED))
+    return dict(zip(NEEDED, health, strict=True))
+
+
+async def _backends(mesh: Services) -> dict[str, str]:
+    """What the admin service sees of Triton and Milvus; nothing where it does not answer."""
+    try:
+        seen = await mesh.admin.get_mesh(GetMeshRequest(), **outgoing(BACKENDS_WITHIN_S))
+    except grpc.aio.AioRpcError:
+        return {}
+    return {backend.role: messages.name(backend.health) for backend in seen.backends}
 
 
 async def _health(channel: grpc.aio.Channel) -> str:

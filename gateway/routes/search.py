@@ -7,6 +7,7 @@ from gateway.bodies import read, respond
 from gateway.calls import services
 from gateway.models import SearchBody, SuggestionsBody
 from gateway.openapi import Operation, documented
+from ragmesh.errors import InvalidArgument
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
 from ragmesh.v1 import SearchMode, SearchRequest, SuggestQuestionsRequest
@@ -38,13 +39,15 @@ async def search(request: web.Request) -> web.Response:
 @documented(Operation("Propose questions that the documents can answer", body=SuggestionsBody))
 async def suggestions(request: web.Request) -> web.Response:
     mesh, body = services(request), await read(request, SuggestionsBody)
+    if body.document_id is not None and body.answer is not None:
+        raise InvalidArgument("questions follow from document_id or from answer: send one of them", field="answer")
     with translated():
         suggested = await mesh.query.suggest_questions(
             SuggestQuestionsRequest(
                 collection=request.match_info["collection"],
                 count=body.count,
                 document_id=body.document_id,
-                answer=None if body.document_id else body.answer,
+                answer=body.answer,
             ),
             **outgoing(mesh.settings.answer_timeout_s),
         )

@@ -1,164 +1,78 @@
-"""The edge alone: real HTTP in front, real gRPC behind, and services that answer as each test tells them to.
+"""Every route of the edge, and everything that may be wrong with a request."""
 
-The real services stand behind it in tests/e2e; here they must fail, hang and watch in ways that real ones won't.
-"""
-
-import asyncio
 import base64
 import io
 import json
 import struct
-from contextlib import AsyncExitStack, asynccontextmanager
 
-import aiohttp
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway import sse
-from gateway.app import make_app
-from gateway.calls import Services
 from gateway.filters import to_message
 from gateway.models import SearchBody
 from gateway.problem import STATUS
 from ragmesh import errors
-from ragmesh.rpc.channels import open_channel
-from ragmesh.rpc.server import serving
-from ragmesh.settings import Settings
-from ragmesh.v1 import (
-    AdminServiceStub,
-    AnswerEvent,
-    Chunk,
-    Citation,
-    Document,
-    DocumentServiceServicer,
-    DocumentServiceStub,
-    DocumentState,
-    Done,
-    DownloadDocumentResponse,
-    EmbedResponse,
-    FinishReason,
-    QueryServiceServicer,
-    QueryServiceStub,
-    SearchResponse,
-    SearchResult,
-    Sources,
-    Token,
-    Usage,
+from ragmesh.v1 import DocumentState, Health
+from tests.edge import FOUND
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "shows"),
+    [
+        ("POST", "/v1/collections", {"name": "teas"}, 201, {"name": "teas", "created_at": "2026-01-02T12:00:00Z"}),
+        ("GET", "/v1/collections/teas", None, 200, {"id": "c1", "name": "teas"}),
+        ("GET", "/v1/collections", None, 200, {"next_page_token": "2"}),
+        ("GET", "/v1/collections/c/documents", None, 200, {"next_page_token": "more"}),
+        ("GET", "/v1/documents/d", None, 200, {"id": "d", "state": "READY", "error": None}),
+        ("POST", "/v1/documents/d/reprocess", None, 202, {"state": "QUEUED", "generation": 2}),
+        ("POST", "/v1/collections/c/suggestions", {"count": 1}, 200, {"questions": ["Which tea?"]}),
+        ("GET", "/v1/admin/config", None, 200, {"revision": 0}),
+        ("GET", "/v1/admin/dead-letters", None, 501, {"code": "UNIMPLEMENTED"}),
+    ],
 )
+async def test_a_route_answers(edge, method, path, body, status, shows):
+    response, answer = await edge.json(method, path, json=body)
 
-FOUND = Chunk(chunk_id="d:1:0", document_id="d", document_name="a.md", page=2, text="tea", metadata={"k": "v"})
-CITED = Citation(marker="[1]", chunk=FOUND, score=0.5)
-ANSWER = [
-    AnswerEvent(sources=Sources(citations=[CITED])),
-    AnswerEvent(token=Token(text="Jasmine ")),
-    AnswerEvent(token=Token(text="tea. [1]")),
-    AnswerEvent(usage=Usage(prompt_tokens=9, completion_tokens=3)),
-    AnswerEvent(done=Done(finish_reason=FinishReason.STOP, citations=[CITED])),
-]
+    assert response.status == status
+    assert {name: answer[name] for name in shows} == shows
 
 
-class Documents(DocumentServiceServicer):
-    """Keeps what it is sent, and raises what it is told to."""
+@pytest.mark.parametrize("path", ["/v1/documents/d", "/v1/collections/c"])
+async def test_what_is_deleted_leaves_no_content(edge, path):
+    async with edge.client.delete(path) as response:
+        assert (response.status, await response.read()) == (204, b"")
 
-    def __init__(self) -> None:
-        self.error: errors.MeshError | None = None
-        self.received: list = []
-        self.arrived = asyncio.Event()
-        self.completed = asyncio.Event()
-        self.broken_off = asyncio.Event()
-
-    async def upload_document(self, request, context):
-        try:
-            async for message in request:
-                self.received.append(message)
-                self.arrived.set()
-        except asyncio.CancelledError:
-            self.broken_off.set()
-            raise
-        self.completed.set()
-        return Document(id="d", name="a.md", state=DocumentState.QUEUED)
-
-    async def watch_document(self, request, context):
-        yield Document(id=request.id, state=DocumentState.PROCESSING, progress=0.5)
-        yield Document(id=request.id, state=DocumentState.READY, progress=1.0)
-
-    async def get_document(self, request, context):
-        if self.error:
-            raise self.error
-        return Document(id=request.id)
-
-    async def download_document(self, request, context):
-        yield DownloadDocumentResponse(
-            document=Document(id=request.id, name='ü"\n.html', content_type="text/html", size_bytes=4)
-        )
-        yield DownloadDocumentResponse(data=b"abcd")
+    assert len(edge.documents.asked) == 1
 
 
-class Queries(QueryServiceServicer):
-    """Answers with the events that it is given."""
+async def test_an_operator_sees_the_mesh(edge):
+    _, mesh = await edge.json("GET", "/v1/admin/mesh")
+    _, stats = await edge.json("GET", "/v1/admin/stats")
+    _, models = await edge.json("GET", "/v1/admin/models")
 
-    def __init__(self) -> None:
-        self.events: list = list(ANSWER)
-        self.hold = asyncio.Event()  # before the second event
-        self.hold.set()
-        self.left = asyncio.Event()
-        self.asked: list = []
-
-    async def answer(self, request, context):
-        self.asked.append(request)
-        try:
-            for number, event in enumerate(self.events):
-                if number == 1:
-                    await self.hold.wait()
-                if isinstance(event, Exception):
-                    raise event
-                yield event
-        finally:
-            self.left.set()
-
-    async def search(self, request, context):
-        self.asked.append(request)
-        return SearchResponse(results=[SearchResult(chunk=FOUND, score=0.75)])
-
-    async def embed(self, request, context):
-        return EmbedResponse(vectors=struct.pack("<4f", 1, 0, 0, 1), dims=2, model="e5/1", prompt_tokens=7)
+    assert (mesh["instances"][0]["service"], mesh["backends"][1]["role"]) == ("query", "triton")
+    assert stats["ingest"]["documents"] == {"READY": 3}
+    assert (models["models"][0]["role"], models["models"][0]["state"]) == ("EMBED", "READY")
 
 
-class Edge:
-    def __init__(self, client: TestClient, documents: Documents, queries: Queries, stop_services) -> None:
-        self.client, self.documents, self.queries = client, documents, queries
-        self.stop_services = stop_services
+async def test_a_list_is_asked_for_as_the_caller_says(edge):
+    await edge.json("GET", "/v1/collections/c/documents?page_size=7&page_token=t&state=FAILED")
 
-    async def json(self, method: str, path: str, **kwargs):
-        async with self.client.request(method, path, **kwargs) as response:
-            return response, await response.json(content_type=None)
+    (asked,) = edge.documents.asked
+    assert (asked.collection, asked.page_size, asked.page_token) == ("c", 7, "t")
+    assert asked.state is DocumentState.FAILED
 
 
-@asynccontextmanager
-async def an_edge(**settings):
-    configured = Settings(listen="127.0.0.1:0", **settings)
-    documents, queries = Documents(), Queries()
-    async with AsyncExitStack() as behind, AsyncExitStack() as opened:
-        running = await behind.enter_async_context(serving("document", [documents, queries], configured))
-        channel = await opened.enter_async_context(open_channel(configured, running.address))
-        services = Services(
-            settings=configured,
-            channels=dict.fromkeys(("document", "worker", "query", "admin"), channel),
-            documents=DocumentServiceStub(channel),
-            query=QueryServiceStub(channel),
-            admin=AdminServiceStub(channel),
-        )
-        server = TestServer(make_app(services))
-        async with TestClient(server) as client:
-            yield Edge(client, documents, queries, behind.aclose)
+async def test_a_search_shows_passages_with_their_scores(edge):
+    response, found = await edge.json("POST", "/v1/collections/c/search", json={"query": "tea", "top_k": 3})
 
-
-@pytest.fixture
-async def edge():
-    async with an_edge() as running:
-        yield running
+    assert response.status == 200
+    assert [(each["chunk_id"], each["score"]) for each in found["results"]] == [(FOUND.chunk_id, 0.75)]
+    assert found["timings"]["total_ms"] == 0
+    assert edge.queries.asked[0].top_k == 3
 
 
 @pytest.mark.parametrize("code", sorted(STATUS))
@@ -179,154 +93,71 @@ async def test_every_failure_has_its_status_and_says_what_would_be_right(edge, c
     [
         ("POST", "/v1/collections/c/search", b"{", 400, "not valid JSON"),
         ("POST", "/v1/collections/c/search", b"\xff", 400, "not valid JSON"),
+        ("POST", "/v1/collections/c/search", b'{"query": "\\ud800"}', 400, "line 1 column"),
         ("POST", "/v1/collections/c/search", b"[" * 100_000, 400, "not valid JSON"),
         ("POST", "/v1/collections/c/search", b'{"query": "x", "topk": 1}', 400, "top_k"),
-        ("POST", "/v1/collections/c/search", b'{"query": "x", "filter": {"page": true}}', 400, "filter"),
+        ("POST", "/v1/collections/c/search", b'{"query": "x", "filter": {"page": true}}', 400, "'page' takes"),
+        ("POST", "/v1/collections/c/search", b'{"query": "x", "filter": {"page": {"less": 2}}}', 400, "at_most"),
         ("POST", "/v1/collections/c/search", io.BytesIO(bytes(2_000_000)), 413, "1 MiB"),
-        ("POST", "/v1/collections/c/documents", b"text", 400, "?name="),
-        ("POST", "/v1/collections/c/documents?name=a&wait=maybe", b"text", 400, "true or false"),
-        ("POST", "/v1/collections/c/documents?name=a&metadata=[]", b"text", 400, "object of strings"),
+        ("POST", "/v1/collections/c/answer", b'{"question": "x", "seed": 18446744073709551616}', 400, "seed"),
+        ("POST", "/v1/collections/c/answer", b'{"question": "x", "temperature": NaN}', 400, "temperature"),
+        ("POST", "/v1/collections/c/suggestions", b'{"document_id": "d", "answer": "a"}', 400, "one of them"),
         ("GET", "/v1/collections/c/documents?page_size=1001", None, 400, "page_size"),
+        ("GET", "/v1/collections/c/documents?page_size=" + "1" * 5000, None, 400, "page_size"),
         ("GET", "/v1/collections/c/documents?state=LOST", None, 400, "QUEUED"),
         ("GET", "/nowhere", None, 404, "/docs"),
         ("PATCH", "/v1/collections", None, 405, "GET"),
     ],
 )
 async def test_a_bad_request_never_reaches_a_service(edge, method, path, body, status, says):
-    response, problem = await edge.json(
-        method, path, data=body, headers={"Content-Type": "application/json"} if body else None
-    )
+    response, problem = await edge.json(method, path, data=body, headers=JSON if body else None)
 
     assert response.status == status
     assert says in problem["detail"]
     assert not edge.queries.asked
+    assert not edge.documents.asked
 
 
-async def test_an_upload_passes_through_in_pieces(edge):
-    body = bytes(700_000)
-
-    response, document = await edge.json(
-        "POST", '/v1/collections/c/documents?name=a.md&wait=true&metadata={"k":"v"}', data=body
+@pytest.mark.parametrize("bound", ["at_least", "at_most"])
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1])
+async def test_a_number_too_large_for_the_contract_never_wraps_around(edge, bound, number):
+    """Wrapped, it would be a bound that lets everything through."""
+    response, _ = await edge.json(
+        "POST", "/v1/collections/c/search", json={"query": "x", "filter": {"page": {bound: number}}}
     )
 
-    spec, *pieces = edge.documents.received
-    assert (response.status, document["state"]) == (201, "READY")
-    assert (spec.spec.name, spec.spec.collection, spec.spec.metadata) == ("a.md", "c", {"k": "v"})
-    assert b"".join(piece.data for piece in pieces) == body
-    assert max(len(piece.data) for piece in pieces) <= 256 * 1024
+    assert response.status == 400
+    assert not edge.queries.asked
 
 
-async def test_a_form_is_an_upload_too(edge):
-    form = aiohttp.FormData()
-    form.add_field("metadata", '{"k": "v"}', content_type="application/json")
-    form.add_field("file", b"tea", filename="b.md")
+async def test_another_kind_of_body_is_named(edge):
+    response, problem = await edge.json("POST", "/v1/collections/c/search", data="query=x")
 
-    response, _ = await edge.json("POST", "/v1/collections/c/documents", data=form)
-
-    spec, piece = edge.documents.received
-    assert response.status == 202
-    assert (spec.spec.name, spec.spec.metadata, piece.data) == ("b.md", {"k": "v"}, b"tea")
+    assert response.status == 415
+    assert "application/json" in problem["detail"]
 
 
-async def test_an_upload_that_breaks_off_never_looks_complete(edge):
-    _, writer = await asyncio.open_connection(edge.client.host, edge.client.port)
-    writer.write(b"POST /v1/collections/c/documents?name=a HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\nhalf")
-    await edge.documents.arrived.wait()
-    writer.transport.abort()
+async def test_a_body_that_is_not_what_its_encoding_says_ends_its_connection_only(edge):
+    headers = {**JSON, "Content-Encoding": "gzip"}
 
-    await asyncio.wait_for(edge.documents.broken_off.wait(), 5)
+    response, problem = await edge.json("POST", "/v1/collections/c/search", data=b"no gzip", headers=headers)
+    after, _ = await edge.json("POST", "/v1/collections/c/search", json={"query": "x"})
 
-    assert not edge.documents.completed.is_set()
-
-
-async def test_a_download_can_not_run_as_a_page(edge):
-    async with edge.client.get("/v1/documents/d/content") as response:
-        body = await response.read()
-
-    assert body == b"abcd"
-    assert response.headers["Content-Disposition"] == "attachment; filename*=UTF-8''%C3%BC%22%0A.html"
-    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert (response.status, response.headers["Connection"]) == (400, "close")
+    assert "can't be read" in problem["detail"]
+    assert after.status == 200
 
 
-async def test_an_answer_in_one_piece(edge):
-    response, body = await edge.json("POST", "/v1/collections/c/answer", json={"question": "Which tea?"})
-
-    assert response.status == 200
-    assert body["answer"] == "Jasmine tea. [1]"
-    assert body["finish_reason"] == "stop"
-    assert body["usage"] == {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
-    assert [(each["marker"], each["page"], each["document_name"]) for each in body["citations"]] == [
-        ("[1]", 2, "a.md")
-    ]
-
-
-async def events_of(response) -> list[tuple[str, dict]]:
-    blocks = (await response.read()).decode().strip().split("\n\n")
-    return [
-        (name.removeprefix("event: "), json.loads(data.removeprefix("data: ")))
-        for name, data in (block.split("\n") for block in blocks if not block.startswith(":"))
-    ]
-
-
-async def test_an_answer_as_events(edge):
-    async with edge.client.post("/v1/collections/c/answer", json={"question": "?", "stream": True}) as response:
-        events = await events_of(response)
-
-    assert [name for name, _ in events] == ["sources", "token", "token", "usage", "done"]
-    assert events[1][1] == {"text": "Jasmine "}
-    assert response.headers["Cache-Control"] == "no-cache, no-transform"
-    assert response.headers["X-Accel-Buffering"] == "no"
-    assert response.headers["x-request-id"]
-
-
-async def test_a_failure_in_mid_stream_is_an_event_and_never_text(edge):
-    edge.queries.events = [*ANSWER[:2], errors.Unavailable("the model is away")]
-
-    async with edge.client.post("/v1/collections/c/answer", json={"question": "?", "stream": True}) as response:
-        events = await events_of(response)
-
-    assert events[-1] == ("error", {"code": "UNAVAILABLE", "message": "the model is away", "retriable": True})
-    assert "away" not in "".join(data["text"] for name, data in events if name == "token")
-
-
-async def test_a_failure_before_the_first_event_has_its_status(edge):
-    edge.queries.events = [errors.ResourceExhausted("32 answers are being written", retry_after_s=3)]
-
-    response, problem = await edge.json("POST", "/v1/collections/c/answer", json={"question": "?", "stream": True})
-
-    assert (response.status, response.headers["Retry-After"]) == (429, "3")
-    assert problem["detail"] == "32 answers are being written"
-
-
-async def test_a_silent_stream_is_kept_alive(edge, monkeypatch):
-    monkeypatch.setattr(sse, "HEARTBEAT_S", 0.02)
+async def test_a_caller_may_say_how_long_it_waits(edge):
     edge.queries.hold.clear()
 
-    async with edge.client.post("/v1/collections/c/answer", json={"question": "?", "stream": True}) as response:
-        async for line in response.content:
-            if line == b": ping\n":
-                edge.queries.hold.set()
-                break
-        rest = await response.read()
+    async with edge.ask(stream=False, headers={"X-Request-Timeout-Ms": "100"}) as late:
+        problem = await late.json(content_type=None)
+    async with edge.ask(headers={"X-Request-Timeout-Ms": "soon"}) as refused:
+        pass
 
-    assert b"event: done" in rest
-
-
-async def test_a_reader_that_leaves_ends_the_call(edge):
-    edge.queries.hold.clear()
-
-    response = await edge.client.post("/v1/collections/c/answer", json={"question": "?", "stream": True})
-    await response.content.readline()
-    response.close()
-
-    await asyncio.wait_for(edge.queries.left.wait(), 5)
-
-
-async def test_the_life_of_a_document_as_events(edge):
-    async with edge.client.get("/v1/documents/d/events") as response:
-        events = await events_of(response)
-
-    assert [(name, data["state"]) for name, data in events] == [("document", "PROCESSING"), ("document", "READY")]
+    assert (late.status, problem["code"]) == (504, "DEADLINE_EXCEEDED")
+    assert refused.status == 400
 
 
 async def test_vectors_in_openais_shape(edge):
@@ -346,6 +177,17 @@ async def test_openais_routes_fail_in_openais_shape(edge):
     assert "/v1/collections/{collection}/answer" in body["error"]["message"]
 
 
+async def test_every_collection_is_a_model_to_openais_clients(edge):
+    _, models = await edge.json("GET", "/v1/models")
+
+    assert models["object"] == "list"
+    assert [(each["id"], each["created"]) for each in models["data"]] == [
+        ("ragmesh/default", 1767355200),
+        ("ragmesh/teas", 1767355200),
+        ("e5", 0),
+    ]
+
+
 async def test_the_description_is_whole(edge):
     _, api = await edge.json("GET", "/openapi.json")
 
@@ -359,7 +201,26 @@ async def test_the_description_is_whole(edge):
     assert {"/v1/collections/{collection}/search", "/v1/documents/{id}/events", "/readyz"} <= set(api["paths"])
 
 
-async def test_not_ready_names_the_part_that_is_away(edge):
+@pytest.mark.parametrize("path", ["/", "/docs"])
+async def test_a_page_loads_nothing_from_elsewhere(edge, path):
+    async with edge.client.get(path) as response:
+        page = await response.text()
+
+    assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+async def test_metrics_count_requests_by_route(edge):
+    await edge.json("GET", "/v1/documents/d")
+
+    async with edge.client.get("/metrics") as response:
+        page = await response.text()
+
+    assert 'ragmesh_http_seconds_count{method="GET",route="/v1/documents/{id}",status="200"}' in page
+
+
+async def test_not_ready_names_the_service_that_is_away(edge):
     _, alive = await edge.json("GET", "/healthz")
     _, ready = await edge.json("GET", "/readyz")
     await edge.stop_services()
@@ -370,13 +231,23 @@ async def test_not_ready_names_the_part_that_is_away(edge):
     assert (response.status, away["parts"]["query"]) == (503, "UNAVAILABLE")
 
 
+async def test_not_ready_names_the_server_behind_the_services_that_is_away(edge):
+    edge.admin.triton = Health.UNREACHABLE
+
+    response, away = await edge.json("GET", "/readyz")
+
+    assert (response.status, away["parts"]["triton"], away["parts"]["milvus"]) == (503, "UNREACHABLE", "SERVING")
+
+
+TEXTS = st.text(max_size=5)
+WHOLE = st.integers(-9, 9)
 VALUES = st.one_of(
-    st.text(max_size=20),
-    st.integers(-9, 9),
-    st.lists(st.text(max_size=5), max_size=3),
-    st.fixed_dictionaries({"not": st.text(max_size=5)}),
+    TEXTS,
+    WHOLE,
+    st.lists(TEXTS | WHOLE, max_size=3),
+    st.fixed_dictionaries({"not": TEXTS | WHOLE}),
     st.fixed_dictionaries({"exists": st.booleans()}),
-    st.fixed_dictionaries({}, optional={"at_least": st.integers(-9, 9), "at_most": st.integers(-9, 9)}),
+    st.fixed_dictionaries({}, optional={"at_least": WHOLE, "at_most": WHOLE}),
 )
 
 
@@ -386,3 +257,28 @@ def test_a_filter_keeps_every_condition(conditions):
     message = to_message(body.filter)
 
     assert [each.field for each in message.conditions] == list(conditions) if conditions else message is None
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(["query", "top_k", "mode", "filter", "rerank"])
+hostile = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@hostile
+@given(body=st.dictionaries(FIELDS, ANY_JSON) | ANY_JSON)
+async def test_no_body_is_our_fault(edge, body):
+    response, _ = await edge.json("POST", "/v1/collections/c/search", data=json.dumps(body), headers=JSON)
+
+    assert response.status in {200, 400}
+
+
+@hostile
+@given(query=st.dictionaries(st.sampled_from(["page_size", "page_token", "state"]), st.text()))
+async def test_no_query_string_is_our_fault(edge, query):
+    response, _ = await edge.json("GET", "/v1/collections/c/documents", params=query)
+
+    assert response.status in {200, 400}

@@ -1,0 +1,259 @@
+"""The edge alone: real HTTP in front, real gRPC behind, and services that answer as each test tells them to.
+
+The real services stand behind it in tests/e2e; here they must fail, hang and watch in ways that real ones won't.
+"""
+
+import asyncio
+import json
+import struct
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from gateway.app import make_app
+from gateway.calls import Services
+from ragmesh import errors
+from ragmesh.rpc.channels import open_channel
+from ragmesh.rpc.server import serving
+from ragmesh.settings import Settings
+from ragmesh.v1 import (
+    AdminServiceServicer,
+    AdminServiceStub,
+    AnswerEvent,
+    Backend,
+    Chunk,
+    Citation,
+    Collection,
+    Config,
+    DeleteCollectionResponse,
+    DeleteDocumentResponse,
+    Document,
+    DocumentServiceServicer,
+    DocumentServiceStub,
+    DocumentState,
+    Done,
+    DownloadDocumentResponse,
+    EmbedResponse,
+    FinishReason,
+    Health,
+    IngestStats,
+    Instance,
+    ListCollectionsResponse,
+    ListDocumentsResponse,
+    ListModelsResponse,
+    Mesh,
+    Model,
+    ModelRole,
+    QueryServiceServicer,
+    QueryServiceStub,
+    SearchResponse,
+    SearchResult,
+    Setting,
+    Sources,
+    StateCount,
+    Stats,
+    SuggestQuestionsResponse,
+    Token,
+    Usage,
+)
+
+FOUND = Chunk(chunk_id="d:1:0", document_id="d", document_name="a.md", page=2, text="tea", metadata={"k": "v"})
+CITED = Citation(marker="[1]", chunk=FOUND, score=0.5)
+ANSWER = [
+    AnswerEvent(sources=Sources(citations=[CITED])),
+    AnswerEvent(token=Token(text="Jasmine ")),
+    AnswerEvent(token=Token(text="tea. [1]")),
+    AnswerEvent(usage=Usage(prompt_tokens=9, completion_tokens=3)),
+    AnswerEvent(done=Done(finish_reason=FinishReason.STOP, citations=[CITED])),
+]
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+PAGE = b"<p>" * 7
+
+
+class Documents(DocumentServiceServicer):
+    """Keeps what it is sent, and raises what it is told to."""
+
+    def __init__(self) -> None:
+        self.error: errors.MeshError | None = None
+        self.broken_download: errors.MeshError | None = None
+        self.asked: list = []
+        self.received: list = []
+        self.taking = asyncio.Event()  # whether uploads are read
+        self.taking.set()
+        self.arrived = asyncio.Event()
+        self.completed = asyncio.Event()
+        self.broken_off = asyncio.Event()
+
+    async def upload_document(self, request, context):
+        try:
+            await self.taking.wait()
+            async for message in request:
+                self.received.append(message)
+                self.arrived.set()
+        except asyncio.CancelledError:
+            self.broken_off.set()
+            raise
+        self.completed.set()
+        return Document(id="d", name="a.md", state=DocumentState.QUEUED)
+
+    async def watch_document(self, request, context):
+        yield Document(id=request.id, state=DocumentState.PROCESSING, progress=0.5)
+        yield Document(id=request.id, state=DocumentState.READY, progress=1.0)
+
+    async def get_document(self, request, context):
+        if self.error:
+            raise self.error
+        return Document(id=request.id, state=DocumentState.READY, created_at=NOON)
+
+    async def list_documents(self, request, context):
+        self.asked.append(request)
+        return ListDocumentsResponse(documents=[Document(id="d")], next_page_token="more")  # noqa: S106 no password
+
+    async def reprocess_document(self, request, context):
+        return Document(id=request.id, state=DocumentState.QUEUED, generation=2)
+
+    async def delete_document(self, request, context):
+        self.asked.append(request)
+        return DeleteDocumentResponse()
+
+    async def download_document(self, request, context):
+        yield DownloadDocumentResponse(
+            document=Document(id=request.id, name='ü"\n.html', content_type="text/html", size_bytes=len(PAGE))
+        )
+        yield DownloadDocumentResponse(data=PAGE[:4])
+        if self.broken_download:
+            raise self.broken_download
+        yield DownloadDocumentResponse(data=PAGE[4:])
+
+    async def create_collection(self, request, context):
+        return _collection(request)
+
+    async def get_collection(self, request, context):
+        return _collection(request)
+
+    async def list_collections(self, request, context):
+        """A page of one, then another."""
+        name, further = ("teas", "") if request.page_token else ("default", "2")
+        return ListCollectionsResponse(
+            collections=[Collection(name=name, created_at=NOON)], next_page_token=further
+        )
+
+    async def delete_collection(self, request, context):
+        self.asked.append(request)
+        return DeleteCollectionResponse()
+
+
+def _collection(request) -> Collection:
+    return Collection(id="c1", name=request.name, created_at=NOON)
+
+
+class Queries(QueryServiceServicer):
+    """Answers with the events that it is given."""
+
+    def __init__(self) -> None:
+        self.events: list = list(ANSWER)
+        self.hold_at = 1  # the number of the event before which it waits for `hold`
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.sent = 0
+        self.asked: list = []
+        self.entered = asyncio.Event()
+        self.left = asyncio.Event()
+
+    async def answer(self, request, context):
+        self.asked.append(request)
+        self.entered.set()
+        try:
+            for number, event in enumerate(self.events):
+                if number == self.hold_at:
+                    await self.hold.wait()
+                if isinstance(event, Exception):
+                    raise event
+                yield event
+                self.sent += 1
+        finally:
+            self.left.set()
+
+    async def search(self, request, context):
+        self.asked.append(request)
+        return SearchResponse(results=[SearchResult(chunk=FOUND, score=0.75)])
+
+    async def suggest_questions(self, request, context):
+        self.asked.append(request)
+        return SuggestQuestionsResponse(questions=["Which tea?"])
+
+    async def embed(self, request, context):
+        return EmbedResponse(vectors=struct.pack("<4f", 1, 0, 0, 1), dims=2, model="e5/1", prompt_tokens=7)
+
+
+class Admin(AdminServiceServicer):
+    """Tells of a small mesh."""
+
+    def __init__(self) -> None:
+        self.triton = Health.SERVING
+
+    async def get_mesh(self, request, context):
+        return Mesh(
+            instances=[Instance(id="i", service="query", health=Health.SERVING, started_at=NOON)],
+            backends=[Backend(role="milvus", health=Health.SERVING), Backend(role="triton", health=self.triton)],
+        )
+
+    async def get_stats(self, request, context):
+        return Stats(ingest=IngestStats(documents=[StateCount(state=DocumentState.READY, count=3)], chunks=9))
+
+    async def get_config(self, request, context):
+        return Config(settings=[Setting(key="RAGMESH_PORT", value="8080", source="default")])
+
+    async def list_models(self, request, context):
+        return ListModelsResponse(models=[Model(name="embed", role=ModelRole.EMBED, weights="e5", state="READY")])
+
+    async def list_dead_letters(self, request, context):
+        raise errors.Unimplemented("this version can't list dead letters yet")
+
+
+class Edge:
+    """A running edge, what is behind it, and a client of it."""
+
+    def __init__(self, client: TestClient, behind: AsyncExitStack, services: tuple) -> None:
+        self.client = client
+        self.documents: Documents
+        self.queries: Queries
+        self.admin: Admin
+        self.documents, self.queries, self.admin = services
+        self.stop_services = behind.aclose
+
+    async def json(self, method: str, path: str, **kwargs):
+        async with self.client.request(method, path, **kwargs) as response:
+            return response, await response.json(content_type=None)
+
+    def ask(self, *, stream: bool = True, **kwargs):
+        return self.client.post("/v1/collections/c/answer", json={"question": "?", "stream": stream}, **kwargs)
+
+
+@asynccontextmanager
+async def an_edge(**settings) -> AsyncIterator[Edge]:
+    configured = Settings(listen="127.0.0.1:0", **settings)
+    servicers = (Documents(), Queries(), Admin())
+    async with AsyncExitStack() as behind, AsyncExitStack() as opened:
+        running = await behind.enter_async_context(serving("document", servicers, configured))
+        channel = await opened.enter_async_context(open_channel(configured, running.address))
+        services = Services(
+            settings=configured,
+            channels=dict.fromkeys(("document", "worker", "query", "admin"), channel),
+            documents=DocumentServiceStub(channel),
+            query=QueryServiceStub(channel),
+            admin=AdminServiceStub(channel),
+        )
+        async with TestClient(TestServer(make_app(services))) as client:
+            yield Edge(client, behind, servicers)
+
+
+async def events_of(response) -> list[tuple[str, dict]]:
+    """What a stream said, its pings left out."""
+    blocks = (await response.read()).decode().strip().split("\n\n")
+    return [
+        (name.removeprefix("event: "), json.loads(data.removeprefix("data: ")))
+        for name, data in (block.split("\n") for block in blocks if not block.startswith(":"))
+    ]
