@@ -233,12 +233,19 @@ class Edge:
 
 
 @asynccontextmanager
-async def an_edge(**settings) -> AsyncIterator[Edge]:
-    configured = Settings(listen="127.0.0.1:0", **settings)
+async def scripted_services() -> AsyncIterator[tuple[str, tuple[Documents, Queries, Admin]]]:
+    """All services at one address."""
     servicers = (Documents(), Queries(), Admin())
+    async with serving("document", servicers, Settings(listen="127.0.0.1:0")) as running:
+        yield running.address, servicers
+
+
+@asynccontextmanager
+async def an_edge(**settings) -> AsyncIterator[Edge]:
+    configured = Settings(**settings)
     async with AsyncExitStack() as behind, AsyncExitStack() as opened:
-        running = await behind.enter_async_context(serving("document", servicers, configured))
-        channel = await opened.enter_async_context(open_channel(configured, running.address))
+        address, servicers = await behind.enter_async_context(scripted_services())
+        channel = await opened.enter_async_context(open_channel(configured, address))
         services = Services(
             settings=configured,
             channels=dict.fromkeys(("document", "worker", "query", "admin"), channel),
