@@ -19,6 +19,7 @@ from bench.engines import Engines, engines
 from bench.load import middle
 from bench.report import Row
 from ragmesh import settings as configuration
+from ragmesh.inference import build
 from ragmesh.settings import Settings
 from ragmesh.up import state
 from ragmesh.up.mesh import running
@@ -75,10 +76,9 @@ async def _mesh(data_dir: Path | None, own_mesh: bool) -> AsyncIterator[Settings
             sys.exit(f"no mesh runs on {settings.home}: start it with `ragmesh up`, or use --own-mesh")
         yield state.of_running_mesh(settings)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        planned = plan(
-            settings.model_copy(update={"data_dir": Path(folder), "port": 0, "models_dir": settings.models})
-        )
+    models = build.build(settings, lambda step, share: print(f"models {share:4.0%}: {step}"))
+    with tempfile.TemporaryDirectory() as folder, state.locked(home := Path(folder)):
+        planned = plan(settings.model_copy(update={"data_dir": home, "port": 0, "models_dir": models}))
         async with running(planned, lambda _: None) as mesh:
             await mesh.ready()
             yield planned.settings

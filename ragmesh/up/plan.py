@@ -94,8 +94,10 @@ def environment(settings: Settings) -> dict[str, str]:
         "milvus_uri",
         "discovery_url",
         "embedder",
+        "models_dir",
     )
-    return {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in names}
+    values = {name: getattr(settings, name) for name in names}
+    return {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items() if value is not None}
 
 
 def edge_port(settings: Settings) -> int:

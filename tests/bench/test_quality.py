@@ -1,4 +1,6 @@
-"""Retrieval quality on half of XQuAD, through the edge of a real mesh, with either embedder.
+"""Retrieval quality through the edge of a real mesh, with either embedder: on half of XQuAD in English and Chinese.
+
+Where there is no XQuAD (RAGMESH_XQUAD names its folder), passages made from a seed stand in for it.
 
 The figures hold on this code and these weights: texts are embedded one by one, so vectors do not depend on load.
 The floors leave room for CPUs whose 8-bit products round otherwise.
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench import quality
-from bench.corpus import xquad
+from bench.corpus import synthetic, xquad
 from bench.edge import Edge
 from tests.mesh import running_mesh
 from tests.triton_server import CACHE
@@ -18,10 +20,13 @@ from tests.triton_server import CACHE
 XQUAD = Path(os.environ.get("RAGMESH_XQUAD", Path(__file__).parents[2] / "../shared/data/xquad"))
 FLOOR = {
     ("multilingual", "en"): 0.970,
-    ("multilingual", "zh"): 0.960,
+    ("multilingual", "zh"): 0.963,
     ("english", "en"): 0.960,
     ("english", "zh"): 0.935,
+    ("multilingual", "made-up"): 0.950,
+    ("english", "made-up"): 0.950,
 }
+LANGUAGES = ("en", "zh") if XQUAD.is_dir() else ("made-up",)
 TOLERATED = 0.005  # MRR@10 by which hybrid may be worse than the better of its halves
 
 pytestmark = pytest.mark.timeout(300)
@@ -29,8 +34,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def corpora():
-    assert XQUAD.is_dir(), f"XQuAD is not at {XQUAD}: set RAGMESH_XQUAD to the folder that holds passages.en.jsonl"
-    return {language: xquad(XQUAD, language) for language in ("en", "zh")}
+    return {name: synthetic() if name == "made-up" else xquad(XQUAD, name) for name in LANGUAGES}
 
 
 @pytest.fixture(scope="module", params=["multilingual", "english"])
@@ -52,14 +56,14 @@ async def measured(request, corpora, tmp_path_factory):
     return request.param, found
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("language", LANGUAGES)
 async def test_hybrid_search_finds_the_passage(measured, language):
     embedder, found = measured
 
     assert found[language, "hybrid"].mrr_10 >= FLOOR[embedder, language], str(found[language, "hybrid"])
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("language", LANGUAGES)
 async def test_hybrid_is_never_dragged_down_by_its_weaker_half(measured, language):
     _, found = measured
     better = max(found[language, "dense"].mrr_10, found[language, "sparse"].mrr_10)
