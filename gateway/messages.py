@@ -2,14 +2,15 @@
 
 from datetime import datetime
 from enum import Enum
-from typing import Any
 
+from gateway import shapes
 from ragmesh.v1 import (
     Backend,
     Chunk,
     Citation,
     Collection,
     Config,
+    DeadLetter,
     Document,
     DocumentError,
     Instance,
@@ -21,10 +22,8 @@ from ragmesh.v1 import (
     Usage,
 )
 
-Json = dict[str, Any]
 
-
-def document(message: Document) -> Json:
+def document(message: Document) -> shapes.Document:
     """A document, its field names those of the contract."""
     return {
         "id": message.id,
@@ -46,7 +45,7 @@ def document(message: Document) -> Json:
     }
 
 
-def document_error(message: DocumentError) -> Json:
+def document_error(message: DocumentError) -> shapes.DocumentError:
     """Why a document failed."""
     return {
         "stage": name(message.stage),
@@ -56,7 +55,7 @@ def document_error(message: DocumentError) -> Json:
     }
 
 
-def collection(message: Collection) -> Json:
+def collection(message: Collection) -> shapes.Collection:
     """A collection."""
     return {
         "id": message.id,
@@ -68,7 +67,7 @@ def collection(message: Collection) -> Json:
     }
 
 
-def chunk(message: Chunk) -> Json:
+def chunk(message: Chunk) -> shapes.Chunk:
     """A passage."""
     return {
         "chunk_id": message.chunk_id,
@@ -83,17 +82,17 @@ def chunk(message: Chunk) -> Json:
     }
 
 
-def result(message: SearchResult) -> Json:
+def result(message: SearchResult) -> shapes.Result:
     """A passage that was found."""
     return {**chunk(message.chunk or Chunk()), "score": message.score}
 
 
-def citation(message: Citation) -> Json:
+def citation(message: Citation) -> shapes.Citation:
     """A passage with its mark."""
     return {**result(SearchResult(chunk=message.chunk, score=message.score)), "marker": message.marker}
 
 
-def usage(message: Usage) -> Json:
+def usage(message: Usage) -> shapes.Usage:
     """What the model read and wrote."""
     return {
         "prompt_tokens": message.prompt_tokens,
@@ -102,7 +101,7 @@ def usage(message: Usage) -> Json:
     }
 
 
-def timings(message: Timings | None) -> Json:
+def timings(message: Timings | None) -> shapes.Timings:
     """Where the time went."""
     message = message or Timings()
     return {
@@ -115,7 +114,7 @@ def timings(message: Timings | None) -> Json:
     }
 
 
-def mesh(message: Mesh) -> Json:
+def mesh(message: Mesh) -> shapes.Mesh:
     """Everything that runs."""
     return {
         "instances": [_instance(each) for each in message.instances],
@@ -123,7 +122,7 @@ def mesh(message: Mesh) -> Json:
     }
 
 
-def _instance(message: Instance) -> Json:
+def _instance(message: Instance) -> shapes.Instance:
     return {
         "id": message.id,
         "service": message.service,
@@ -138,7 +137,7 @@ def _instance(message: Instance) -> Json:
     }
 
 
-def _backend(message: Backend) -> Json:
+def _backend(message: Backend) -> shapes.Backend:
     return {
         "role": message.role,
         "uri": message.uri,
@@ -147,7 +146,7 @@ def _backend(message: Backend) -> Json:
     }
 
 
-def stats(message: Stats) -> Json:
+def stats(message: Stats) -> shapes.Stats:
     """What an operator looks at first."""
     ingest = message.ingest
     return {
@@ -172,7 +171,7 @@ def stats(message: Stats) -> Json:
     }
 
 
-def config(message: Config) -> Json:
+def config(message: Config) -> shapes.Config:
     """The settings in effect."""
     return {
         "settings": [
@@ -183,7 +182,7 @@ def config(message: Config) -> Json:
     }
 
 
-def model(message: Model) -> Json:
+def model(message: Model) -> shapes.Model:
     """A model of the inference server."""
     return {
         "name": message.name,
@@ -198,6 +197,16 @@ def model(message: Model) -> Json:
         "context_length": message.context_length,
         "successes": message.successes,
         "failures": message.failures,
+    }
+
+
+def dead_letter(message: DeadLetter) -> shapes.DeadLetter:
+    """A document that was given up."""
+    return {
+        "document_id": message.document_id,
+        "error": document_error(message.error) if message.error else None,
+        "attempts": message.attempts,
+        "failed_at": time(message.failed_at),
     }
 
 

@@ -7,13 +7,20 @@ from importlib.metadata import version
 from typing import Any, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic import BaseModel, TypeAdapter
+
+from gateway.paging import PAGE_SIZE_MAX, STATES
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 OPERATION = "__operation__"
 SCHEMAS = "#/components/schemas/{model}"
+TEXT = {"type": "string"}
+QUERY: Mapping[str, Any] = {
+    "page_size": {"type": "integer", "minimum": 0, "maximum": PAGE_SIZE_MAX},
+    "wait": {"type": "boolean"},
+    "state": {"type": "string", "enum": list(STATES)},
+}
 PROBLEM = {"application/problem+json": {"schema": {"$ref": SCHEMAS.format(model="Problem")}}}
 PROBLEM_SCHEMA = {
     "type": "object",
@@ -36,11 +43,12 @@ class Operation:
     """What a route does, for people."""
 
     summary: str
+    answer: type | None = None  # one of `shapes`; None for what is not JSON
     body: type[BaseModel] | None = None
     query: tuple[str, ...] = ()
     status: int = 200
     upload: bool = False
-    streams: bool = False
+    media: str = ""  # what else it may answer with
 
 
 def documented(operation: Operation) -> Callable[[Handler], Handler]:
@@ -60,9 +68,10 @@ def describe(app: web.Application) -> dict[str, Any]:
         for route in app.router.routes()
         if hasattr(route.handler, OPERATION) and route.method != "HEAD"
     }
-    bodies = {operation.body for operation in operations.values() if operation.body}
-    _, schemas = models_json_schema(
-        [(body, "validation") for body in sorted(bodies, key=lambda body: body.__name__)], ref_template=SCHEMAS
+    named = {kind for each in operations.values() for kind in (each.answer, each.body) if kind}
+    _, schemas = TypeAdapter.json_schemas(
+        [(kind, "validation", TypeAdapter(kind)) for kind in sorted(named, key=lambda kind: kind.__name__)],
+        ref_template=SCHEMAS,
     )
     paths: dict[str, dict[str, Any]] = {}
     for (path, method), operation in sorted(operations.items()):
@@ -91,30 +100,31 @@ def _operation(path: str, method: str, operation: Operation) -> dict[str, Any]:
 
 
 def _parameters(path: str, operation: Operation) -> list[dict[str, Any]]:
-    text = {"type": "string"}
     in_path = [
-        {"name": name, "in": "path", "required": True, "schema": text} for name in re.findall(r"{(\w+)}", path)
+        {"name": name, "in": "path", "required": True, "schema": TEXT} for name in re.findall(r"{(\w+)}", path)
     ]
-    return in_path + [{"name": name, "in": "query", "schema": text} for name in operation.query]
+    return in_path + [{"name": name, "in": "query", "schema": QUERY.get(name, TEXT)} for name in operation.query]
 
 
 def _content(operation: Operation) -> Mapping[str, Any]:
-    if operation.status == 204:
-        return {}
-    content = {"application/json": {"schema": {"type": "object"}}}
-    if operation.streams:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
-    return {"content": content}
+    content: dict[str, Any] = {operation.media: {}} if operation.media else {}
+    if operation.answer:
+        content["application/json"] = {"schema": _reference(operation.answer)}
+    return {"content": content} if content else {}
 
 
 def _body(operation: Operation) -> Mapping[str, Any]:
     if operation.body:
-        return {"application/json": {"schema": {"$ref": SCHEMAS.format(model=operation.body.__name__)}}}
+        return {"application/json": {"schema": _reference(operation.body)}}
     if not operation.upload:
         return {}
     binary = {"type": "string", "format": "binary"}
     form = {"type": "object", "properties": {"metadata": {"type": "string"}, "file": binary}, "required": ["file"]}
     return {"multipart/form-data": {"schema": form}, "application/octet-stream": {"schema": binary}}
+
+
+def _reference(kind: type) -> dict[str, str]:
+    return {"$ref": SCHEMAS.format(model=kind.__name__)}
 
 
 def _path(route: web.AbstractRoute) -> str:

@@ -19,6 +19,13 @@ DOCS = f"""<!doctype html><html lang="en"><title>ragmesh: the HTTP API</title>{S
 <h1>The HTTP API</h1><p>The same as <a href="/openapi.json">openapi.json</a>, for reading.</p><main>loading</main>
 <script>
 const text = (tag, content) => Object.assign(document.createElement(tag), {{textContent: content}});
+const shown = (details, what, content, schemas) => {{
+  for (const [type, {{schema}}] of Object.entries(content ?? {{}})) {{
+    const name = schema?.$ref?.split("/").pop();
+    details.append(text("p", what + ": " + (name ? name + ", " : "") + type));
+    if (schema) details.append(text("pre", JSON.stringify(name ? schemas[name] : schema, null, 2)));
+  }}
+}};
 fetch("/openapi.json").then(answer => answer.json()).then(api => {{
   const main = document.querySelector("main");
   main.textContent = "";
@@ -29,11 +36,9 @@ fetch("/openapi.json").then(answer => answer.json()).then(api => {{
       details.append(summary);
       for (const parameter of operation.parameters)
         details.append(text("p", parameter.name + " (" + parameter.in + ")"));
-      for (const [type, content] of Object.entries(operation.requestBody?.content ?? {{}})) {{
-        const name = content.schema.$ref?.split("/").pop();
-        details.append(text("p", "body: " + type));
-        details.append(text("pre", JSON.stringify(name ? api.components.schemas[name] : content.schema, null, 2)));
-      }}
+      shown(details, "body", operation.requestBody?.content, api.components.schemas);
+      for (const [status, answer] of Object.entries(operation.responses))
+        if (status !== "default") shown(details, status, answer.content, api.components.schemas);
       main.append(details);
     }}
 }});

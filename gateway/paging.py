@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from ragmesh.errors import InvalidArgument
+from ragmesh.v1 import DocumentState
 
 PAGE_SIZE_MAX = 1000
+STATES = {state.name: state for state in DocumentState if state}
 DIGITS = re.compile(r"[0-9]{1,4}")
 
 
@@ -25,6 +27,18 @@ def page_of(request: web.Request) -> Page:
     if not DIGITS.fullmatch(size) or int(size) > PAGE_SIZE_MAX:
         raise InvalidArgument(f"page_size is {size[:64]!r}; it must be 1 to {PAGE_SIZE_MAX}", field="page_size")
     return Page(int(size), request.query.get("page_token", ""))
+
+
+def state_of(request: web.Request) -> DocumentState:
+    """The state that listed documents must be in; UNSPECIFIED for any. Raises InvalidArgument."""
+    wanted = request.query.get("state")
+    if wanted is None:
+        return DocumentState.UNSPECIFIED
+    if wanted not in STATES:
+        raise InvalidArgument(
+            f"state is {wanted[:64]!r}; it must be one of {', '.join(map(str, STATES))}", field="state"
+        )
+    return STATES[wanted]
 
 
 def flag(request: web.Request, name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from gateway import messages
+from gateway import messages, shapes
 from gateway.bodies import respond
 from gateway.calls import services
 from gateway.openapi import Operation, documented
@@ -21,7 +21,7 @@ routes = web.RouteTableDef()
 
 
 @routes.get("/v1/admin/mesh")
-@documented(Operation("Every instance and backing server, with its health"))
+@documented(Operation("Every instance and backing server, with its health", shapes.Mesh))
 async def mesh(request: web.Request) -> web.Response:
     with translated():
         seen = await services(request).admin.get_mesh(GetMeshRequest(), **_short(request))
@@ -29,7 +29,7 @@ async def mesh(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/admin/stats")
-@documented(Operation("Counts of documents, chunks and calls"))
+@documented(Operation("Counts of documents, chunks and calls", shapes.Stats))
 async def stats(request: web.Request) -> web.Response:
     with translated():
         counted = await services(request).admin.get_stats(GetStatsRequest(), **_short(request))
@@ -37,7 +37,7 @@ async def stats(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/admin/config")
-@documented(Operation("The settings in effect, secrets hidden"))
+@documented(Operation("The settings in effect, secrets hidden", shapes.Config))
 async def config(request: web.Request) -> web.Response:
     with translated():
         settings = await services(request).admin.get_config(GetConfigRequest(), **_short(request))
@@ -45,31 +45,23 @@ async def config(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/admin/models")
-@documented(Operation("The models of the inference server"))
+@documented(Operation("The models of the inference server", shapes.Models))
 async def models(request: web.Request) -> web.Response:
     with translated():
         known = await services(request).admin.list_models(ListModelsRequest(), **_short(request))
-    return respond({"models": [messages.model(each) for each in known.models]})
+    return respond(shapes.Models(models=[messages.model(each) for each in known.models]))
 
 
 @routes.get("/v1/admin/dead-letters")
-@documented(Operation("Documents that were given up", query=("page_size", "page_token")))
+@documented(Operation("Documents that were given up", shapes.DeadLetterPage, query=("page_size", "page_token")))
 async def dead_letters(request: web.Request) -> web.Response:
     page = page_of(request)
     with translated():
         found = await services(request).admin.list_dead_letters(
             ListDeadLettersRequest(page_size=page.size, page_token=page.token), **_short(request)
         )
-    letters = [
-        {
-            "document_id": each.document_id,
-            "error": messages.document_error(each.error) if each.error else None,
-            "attempts": each.attempts,
-            "failed_at": messages.time(each.failed_at),
-        }
-        for each in found.dead_letters
-    ]
-    return respond({"dead_letters": letters, "next_page_token": found.next_page_token})
+    letters = [messages.dead_letter(each) for each in found.dead_letters]
+    return respond(shapes.DeadLetterPage(dead_letters=letters, next_page_token=found.next_page_token))
 
 
 def _short(request: web.Request) -> CallOptions:

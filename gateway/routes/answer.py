@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from aiohttp import web
 
-from gateway import filters, messages, sse
+from gateway import filters, messages, shapes, sse
 from gateway.bodies import read, respond
 from gateway.calls import Services, services
 from gateway.models import AnswerBody
@@ -22,8 +22,9 @@ routes = web.RouteTableDef()
 @documented(
     Operation(
         "Answer a question. With stream: SSE events sources, token*, usage, done or error",
+        shapes.Answer,
         body=AnswerBody,
-        streams=True,
+        media="text/event-stream",
     )
 )
 async def answer(request: web.Request) -> web.StreamResponse:
@@ -60,7 +61,7 @@ async def _whole(events: AsyncGenerator[AnswerEvent, None]) -> web.Response:
                 raise _raised(event.error)
             text.append(event.token.text if event.token else "")
             usage, done = event.usage or usage, event.done or done
-    return respond({"answer": "".join(text), "usage": messages.usage(usage), **_done(done)})
+    return respond(shapes.Answer(answer="".join(text), usage=messages.usage(usage), **_done(done)))
 
 
 def _named(event: AnswerEvent) -> sse.Event:
@@ -76,7 +77,7 @@ def _named(event: AnswerEvent) -> sse.Event:
     return "error", {"code": error.code, "message": error.message, "retriable": error.retriable}
 
 
-def _done(done: Done) -> messages.Json:
+def _done(done: Done) -> shapes.Done:
     return {
         "finish_reason": messages.name(done.finish_reason).lower(),
         "citations": [messages.citation(each) for each in done.citations],

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from gateway import messages
+from gateway import messages, shapes
 from gateway.bodies import read, respond
 from gateway.calls import services
 from gateway.models import NewCollection
@@ -21,7 +21,7 @@ routes = web.RouteTableDef()
 
 
 @routes.post("/v1/collections")
-@documented(Operation("Create a collection", body=NewCollection, status=201))
+@documented(Operation("Create a collection", shapes.Collection, body=NewCollection, status=201))
 async def create(request: web.Request) -> web.Response:
     mesh, body = services(request), await read(request, NewCollection)
     with translated():
@@ -32,7 +32,7 @@ async def create(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/collections")
-@documented(Operation("List collections", query=("page_size", "page_token")))
+@documented(Operation("List collections", shapes.CollectionPage, query=("page_size", "page_token")))
 async def list_all(request: web.Request) -> web.Response:
     mesh, page = services(request), page_of(request)
     with translated():
@@ -41,11 +41,11 @@ async def list_all(request: web.Request) -> web.Response:
             **outgoing(mesh.settings.call_timeout_s),
         )
     listed = [messages.collection(each) for each in found.collections]
-    return respond({"collections": listed, "next_page_token": found.next_page_token})
+    return respond(shapes.CollectionPage(collections=listed, next_page_token=found.next_page_token))
 
 
 @routes.get("/v1/collections/{collection}")
-@documented(Operation("A collection"))
+@documented(Operation("A collection", shapes.Collection))
 async def get(request: web.Request) -> web.Response:
     mesh = services(request)
     with translated():

@@ -9,19 +9,18 @@ from urllib.parse import quote
 import grpc
 from aiohttp import web
 
-from gateway import messages, sse
+from gateway import messages, shapes, sse
 from gateway.bodies import respond
 from gateway.calls import Services, services
 from gateway.openapi import Operation, documented
-from gateway.paging import flag, page_of
+from gateway.paging import flag, page_of, state_of
 from gateway.upload import upload_of
-from ragmesh.errors import Aborted, InvalidArgument
+from ragmesh.errors import Aborted
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
 from ragmesh.v1 import (
     DeleteDocumentRequest,
     Document,
-    DocumentState,
     DownloadDocumentRequest,
     DownloadDocumentResponse,
     GetDocumentRequest,
@@ -32,7 +31,6 @@ from ragmesh.v1 import (
 )
 
 TRANSFER_S = 3600.0
-STATES = {state.name: state for state in DocumentState if state}
 
 routes = web.RouteTableDef()
 
@@ -42,6 +40,7 @@ routes = web.RouteTableDef()
     Operation(
         "Upload a document: multipart (`metadata`, then `file`) or raw bytes. 201 once it is READY or FAILED with "
         "wait=true, else 202 as soon as it is kept",
+        shapes.Document,
         query=("name", "metadata", "wait"),
         upload=True,
         status=202,
@@ -59,7 +58,9 @@ async def upload(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/collections/{collection}/documents")
-@documented(Operation("List documents, newest first", query=("page_size", "page_token", "state")))
+@documented(
+    Operation("List documents, newest first", shapes.DocumentPage, query=("page_size", "page_token", "state"))
+)
 async def list_all(request: web.Request) -> web.Response:
     mesh, page = services(request), page_of(request)
     with translated():
@@ -68,16 +69,16 @@ async def list_all(request: web.Request) -> web.Response:
                 collection=request.match_info["collection"],
                 page_size=page.size,
                 page_token=page.token,
-                state=_state(request),
+                state=state_of(request),
             ),
             **outgoing(mesh.settings.call_timeout_s),
         )
     listed = [messages.document(each) for each in found.documents]
-    return respond({"documents": listed, "next_page_token": found.next_page_token})
+    return respond(shapes.DocumentPage(documents=listed, next_page_token=found.next_page_token))
 
 
 @routes.get("/v1/documents/{id}")
-@documented(Operation("A document and what became of it"))
+@documented(Operation("A document and what became of it", shapes.Document))
 async def get(request: web.Request) -> web.Response:
     mesh = services(request)
     with translated():
@@ -99,7 +100,7 @@ async def delete(request: web.Request) -> web.Response:
 
 
 @routes.post("/v1/documents/{id}/reprocess")
-@documented(Operation("Index a document anew; what is searchable stays so until then", status=202))
+@documented(Operation("Index a document anew; what is searchable stays so until then", shapes.Document, status=202))
 async def reprocess(request: web.Request) -> web.Response:
     mesh = services(request)
     with translated():
@@ -110,13 +111,15 @@ async def reprocess(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/documents/{id}/events", allow_head=False)
-@documented(Operation("Follow a document until it is READY or FAILED: SSE `document` events", streams=True))
+@documented(
+    Operation("Follow a document until it is READY or FAILED: SSE `document` events", media="text/event-stream")
+)
 async def events(request: web.Request) -> web.StreamResponse:
     return await sse.stream(request, _shown(_watch(services(request), request.match_info["id"])))
 
 
 @routes.get("/v1/documents/{id}/content", allow_head=False)
-@documented(Operation("The original bytes"))
+@documented(Operation("The original bytes", media="application/octet-stream"))
 async def content(request: web.Request) -> web.StreamResponse:
     mesh = services(request)
     call = mesh.documents.download_document(
@@ -176,17 +179,6 @@ async def _copy(pieces: AsyncIterator[DownloadDocumentResponse], response: web.S
             await response.write(piece.data or b"")
     except grpc.aio.AioRpcError as error:
         raise ConnectionResetError(f"the download broke off: {error.details()}") from error
-
-
-def _state(request: web.Request) -> DocumentState:
-    wanted = request.query.get("state")
-    if wanted is None:
-        return DocumentState.UNSPECIFIED
-    if wanted not in STATES:
-        raise InvalidArgument(
-            f"state is {wanted[:64]!r}; it must be one of {', '.join(map(str, STATES))}", field="state"
-        )
-    return STATES[wanted]
 
 
 def _download_headers(document: Document) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 import base64
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 from aiohttp import web
 
-from gateway import messages
+from gateway import shapes
 from gateway.bodies import read, respond
 from gateway.calls import Services, services
 from gateway.models import EmbeddingsBody
@@ -31,7 +30,7 @@ routes = web.RouteTableDef()
 
 
 @routes.post("/v1/embeddings")
-@documented(Operation("Vectors, in OpenAI's shape", body=EmbeddingsBody))
+@documented(Operation("Vectors, in OpenAI's shape", shapes.OpenAIEmbeddings, body=EmbeddingsBody))
 async def embeddings(request: web.Request) -> web.Response:
     mesh, body = services(request), await read(request, EmbeddingsBody)
     texts = [body.input] if isinstance(body.input, str) else body.input
@@ -39,22 +38,23 @@ async def embeddings(request: web.Request) -> web.Response:
         embedded = await mesh.query.embed(
             EmbedRequest(texts=texts, role=EmbedRole.PASSAGE), **outgoing(mesh.settings.call_timeout_s)
         )
-    vectors = _split(embedded)
+    vectors: list[shapes.OpenAIEmbedding] = [
+        {"object": "embedding", "index": index, "embedding": _encoded(vector, body.encoding_format)}
+        for index, vector in enumerate(_split(embedded))
+    ]
+    tokens = embedded.prompt_tokens
     return respond(
-        {
-            "object": "list",
-            "model": embedded.model,
-            "data": [
-                {"object": "embedding", "index": index, "embedding": _encoded(vector, body.encoding_format)}
-                for index, vector in enumerate(vectors)
-            ],
-            "usage": {"prompt_tokens": embedded.prompt_tokens, "total_tokens": embedded.prompt_tokens},
-        }
+        shapes.OpenAIEmbeddings(
+            object="list",
+            model=embedded.model,
+            data=vectors,
+            usage={"prompt_tokens": tokens, "total_tokens": tokens},
+        )
     )
 
 
 @routes.get("/v1/models")
-@documented(Operation("What can be named as a model: each collection, and the embedder"))
+@documented(Operation("What can be named as a model: each collection, and the embedder", shapes.OpenAIModels))
 async def models(request: web.Request) -> web.Response:
     mesh = services(request)
     with translated():
@@ -63,7 +63,7 @@ async def models(request: web.Request) -> web.Response:
         ]
         known = await mesh.admin.list_models(ListModelsRequest(), **outgoing(mesh.settings.call_timeout_s))
     listed += [_model(model.weights) for model in known.models if model.role is ModelRole.EMBED]
-    return respond({"object": "list", "data": listed})
+    return respond(shapes.OpenAIModels(object="list", data=listed))
 
 
 @routes.post("/v1/chat/completions")
@@ -86,7 +86,7 @@ async def _collections(mesh: Services) -> AsyncIterator[Collection]:
             return
 
 
-def _model(name: str, created_at: datetime | None = None) -> messages.Json:
+def _model(name: str, created_at: datetime | None = None) -> shapes.OpenAIModel:
     created = int(created_at.timestamp()) if created_at else 0  # Triton does not say since when it has a model
     return {"id": name, "object": "model", "created": created, "owned_by": "ragmesh"}
 
@@ -96,7 +96,7 @@ def _split(embedded: EmbedResponse) -> list[bytes]:
     return [embedded.vectors[start : start + width] for start in range(0, len(embedded.vectors), width)]
 
 
-def _encoded(vector: bytes, encoding_format: str) -> Any:
+def _encoded(vector: bytes, encoding_format: str) -> list[float] | str:
     if encoding_format == "base64":
         return base64.b64encode(vector).decode()
     return np.frombuffer(vector, "<f4").tolist()

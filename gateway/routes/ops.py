@@ -8,7 +8,7 @@ from aiohttp import web
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from gateway import messages, openapi
+from gateway import messages, openapi, shapes
 from gateway.bodies import respond
 from gateway.calls import Services, services
 from gateway.openapi import Operation, documented
@@ -25,29 +25,29 @@ routes = web.RouteTableDef()
 
 
 @routes.get("/healthz")
-@documented(Operation("Whether the edge is alive"))
+@documented(Operation("Whether the edge is alive", shapes.Alive))
 async def healthz(request: web.Request) -> web.Response:
-    return respond({"status": "alive"})
+    return respond(shapes.Alive(status="alive"))
 
 
 @routes.get("/readyz")
-@documented(Operation("Whether the mesh can serve, and which part can't"))
+@documented(Operation("Whether the mesh can serve, and which part can't", shapes.Readiness))
 async def readyz(request: web.Request) -> web.Response:
     mesh = services(request)
     own, backends = await asyncio.gather(_services(mesh), _backends(mesh))
     parts = own | backends
     ready = all(state == SERVING for state in parts.values())
-    return respond({"status": "ready" if ready else "not ready", "parts": parts}, 200 if ready else 503)
+    return respond(shapes.Readiness(status="ready" if ready else "not ready", parts=parts), 200 if ready else 503)
 
 
 @routes.get("/metrics")
-@documented(Operation("Prometheus metrics of the edge"))
+@documented(Operation("Prometheus metrics of the edge", media="text/plain"))
 async def metrics(request: web.Request) -> web.Response:
     return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 @routes.get("/openapi.json")
-@documented(Operation("This description"))
+@documented(Operation("This description", media="application/json"))
 async def description(request: web.Request) -> web.Response:
     return respond(openapi.describe(request.app))
 

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from gateway import filters, messages
+from gateway import filters, messages, shapes
 from gateway.bodies import read, respond
 from gateway.calls import services
 from gateway.models import SearchBody, SuggestionsBody
@@ -16,7 +16,7 @@ routes = web.RouteTableDef()
 
 
 @routes.post("/v1/collections/{collection}/search")
-@documented(Operation("Find passages", body=SearchBody))
+@documented(Operation("Find passages", shapes.Found, body=SearchBody))
 async def search(request: web.Request) -> web.Response:
     mesh, body = services(request), await read(request, SearchBody)
     with translated():
@@ -32,11 +32,11 @@ async def search(request: web.Request) -> web.Response:
             **outgoing(mesh.settings.search_timeout_s),
         )
     results = [messages.result(each) for each in found.results]
-    return respond({"results": results, "timings": messages.timings(found.timings)})
+    return respond(shapes.Found(results=results, timings=messages.timings(found.timings)))
 
 
 @routes.post("/v1/collections/{collection}/suggestions")
-@documented(Operation("Propose questions that the documents can answer", body=SuggestionsBody))
+@documented(Operation("Propose questions that the documents can answer", shapes.Questions, body=SuggestionsBody))
 async def suggestions(request: web.Request) -> web.Response:
     mesh, body = services(request), await read(request, SuggestionsBody)
     if body.document_id is not None and body.answer is not None:
@@ -51,4 +51,4 @@ async def suggestions(request: web.Request) -> web.Response:
             ),
             **outgoing(mesh.settings.answer_timeout_s),
         )
-    return respond({"questions": suggested.questions})
+    return respond(shapes.Questions(questions=suggested.questions))

@@ -196,6 +196,8 @@ async def test_the_description_is_whole(edge):
         assert reference in api["components"]["schemas"]
     for path, operations in api["paths"].items():
         for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                assert "content" in answer or status in {"204", "501"}, path
             declared = {each["name"] for each in operation["parameters"] if each["in"] == "path"}
             assert declared == {part.split("}")[0] for part in path.split("{")[1:]}
     assert {"/v1/collections/{collection}/search", "/v1/documents/{id}/events", "/readyz"} <= set(api["paths"])
