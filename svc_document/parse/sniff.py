@@ -73,15 +73,19 @@ def looks_like_text(head: bytes) -> bool:
     """Whether the first bytes of a file are characters, in whatever encoding."""
     if head.startswith(_BYTE_ORDER_MARKS) or is_utf16(head):
         return True
-    control = len(head) - len(head.translate(None, _CONTROL))
-    return b"\0" not in head and control <= _CONTROL_SHARE_MAX * len(head)
+    return b"\0" not in head and _is_printable(head)
 
 
 def is_utf16(head: bytes) -> bool:
     """Whether bytes without a byte order mark are UTF-16: every other byte of most of it is then zero."""
     pairs = len(head) // 2
-    zeros = head[0 : 2 * pairs : 2].count(0), head[1 : 2 * pairs : 2].count(0)
-    return pairs > 0 and max(zeros) > 0.7 * pairs and min(zeros) == 0
+    sparse, dense = sorted((head[0 : 2 * pairs : 2], head[1 : 2 * pairs : 2]), key=lambda half: -half.count(0))
+    return sparse.count(0) > 0.7 * pairs and dense.count(0) == 0 and pairs > 0 and _is_printable(dense)
+
+
+def _is_printable(data: bytes) -> bool:
+    control = len(data) - len(data.translate(None, _CONTROL))
+    return control <= _CONTROL_SHARE_MAX * len(data)
 
 
 def _kind_of_text(source: Source, head: bytes) -> ContentType:

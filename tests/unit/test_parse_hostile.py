@@ -8,6 +8,7 @@ import pytest
 
 from svc_document.parse.document import ParseError
 from svc_document.parse.read import read
+from svc_document.parse.sniff import looks_like_text
 from tests.unit import parse_samples as samples
 
 BOMB = b"<w:document>" + b" " * (64 << 20)
@@ -76,3 +77,13 @@ def test_the_name_of_a_file_is_not_believed(tmp_path: Path, name: str):
 def test_a_file_that_breaks_off_anywhere_is_refused(tmp_path: Path, content: bytes, share: float):
     with pytest.raises(ParseError):
         read(samples.source(tmp_path, "a", content[: int(len(content) * share)]), max_chars=100_000)
+
+
+@pytest.mark.parametrize("data", [b"\x00\x01\x02", b"\x00\x01" * 50, bytes(64), b"\x7f\x00\x01\x00" * 9])
+def test_a_few_bytes_of_a_program_are_not_utf16(data):
+    assert not looks_like_text(data)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_mark_is_text(encoding):
+    assert looks_like_text("The ferry leaves at six.".encode(encoding))
