@@ -65,6 +65,12 @@ class TritonServer:
             if b"triton.ready" in line:
                 ready.set()
 
+    async def start_if_ended(self) -> None:
+        """What `ragmesh up` would do: a model that is killed while it writes may take the whole server with it."""
+        if self._process.returncode is not None:
+            await self._reading
+            await self.start()
+
     async def end(self, how: signal.Signals) -> list[psutil.Process]:
         """Ends the server, and returns its processes that are still there two seconds later."""
         children = psutil.Process(self._process.pid).children(recursive=True)
