@@ -1,0 +1,43 @@
+"""Runs Milvus standalone out of its wheel in the place of this process: become_milvus.py DATA_DIR PORT.
+
+The wheel's own launcher starts the server as a child and ends it after one second; here the process is the server,
+so whoever started it can signal it.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import milvus
+
+LOOPBACK = "127.0.0.1"
+COMPONENTS = ("rootCoord", "proxy", "queryCoord", "queryNode", "indexCoord", "indexNode", "dataCoord", "dataNode")
+
+
+def main(data_dir: str, port: int) -> None:
+    """Unpacks the server on the first start, writes its configuration, and becomes it."""
+    data = Path(data_dir)
+    config = milvus.MilvusServerConfig(data_dir=str(data))
+    config.set("proxy_port", port)
+    config.extra_configs = {f"{component}.ip": LOOPBACK for component in COMPONENTS}
+    config.resolve()
+    config.cleanup_listen_ports()
+    if not (data / "unpacked").exists():
+        milvus._initialize_data_files(str(data))
+        (data / "unpacked").touch()
+    metrics, reserved = config.resolve_port(9091)
+    reserved.close()
+    program = shutil.which("milvus", path=str(data / "bin")) or sys.exit(f"{data}/bin has no milvus")
+    environment = {
+        "DEPLOY_MODE": "STANDALONE",
+        "METRICS_PORT": str(metrics),
+        "MILVUS_RUN_DIR": str(data / "run"),
+        "LD_LIBRARY_PATH": str(data / "bin"),
+    }
+    os.chdir(data)
+    os.execve(program, [program, "run", "standalone"], {**os.environ, **environment})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
