@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65535, description="port of the edge; 0 takes a free one")
     listen: str = Field("127.0.0.1:0", description="host:port of this process's gRPC server")
 
+    advertise: str = Field("", description="host that others reach this process at; empty for that of listen")
+
     metrics_listen: str = Field("", description="host:port of this process's metrics; empty for none")
 
     triton_url: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC endpoint")
@@ -52,8 +54,10 @@ class Settings(BaseSettings):
     discovery_url: str = Field(
         "static:document=127.0.0.1:7001,worker=127.0.0.1:7002,query=127.0.0.1:7003,"
         "admin=127.0.0.1:7004,gateway=127.0.0.1:7005",
-        description="how services find each other",
+        description="how services find each other: static:NAME=HOST:PORT,… or consul://HOST:PORT",
     )
+    consul_token: SecretStr = Field(SecretStr(""), description="ACL token for Consul")
+    consul_ca_file: Path | None = Field(None, description="authority of Consul's certificate, for consuls://")
     cache_url: str = Field("memory:", description="where answers and query embeddings are cached")
     blobs_url: str = Field("", description="where originals are kept; empty for files in the data folder")
 

@@ -6,7 +6,7 @@ from pymilvus import AsyncMilvusClient
 
 from ragmesh.inference.triton import Triton
 from ragmesh.rpc.channels import connect
-from ragmesh.rpc.discovery import StaticDiscovery
+from ragmesh.rpc.discovery import SERVICES
 from ragmesh.rpc.server import run, serving
 from ragmesh.settings import Settings
 from ragmesh.storage.vectors.milvus import CHANNEL_OPTIONS
@@ -18,12 +18,8 @@ from svc_admin.service import AdminServicer
 
 async def main(settings: Settings) -> None:
     """Builds the adapters, wires them, serves until it is asked to stop."""
-    addresses = StaticDiscovery.parse(settings.discovery_url).addresses
     async with AsyncExitStack() as opened:
-        channels = {
-            service: (address, await opened.enter_async_context(connect(settings, service)))
-            for service, address in addresses.items()
-        }
+        channels = {service: await opened.enter_async_context(connect(settings, service)) for service in SERVICES}
         triton = await opened.enter_async_context(Triton(settings.triton_url))
         milvus = AsyncMilvusClient(
             settings.milvus_uri, token=settings.milvus_token.get_secret_value(), grpc_options=CHANNEL_OPTIONS
@@ -33,7 +29,7 @@ async def main(settings: Settings) -> None:
         servicer = AdminServicer(
             settings=settings,
             instances=Instances(channels),
-            documents=DocumentServiceStub(channels["document"][1]),
+            documents=DocumentServiceStub(channels["document"]),
             backends=backends.observe,
             models=backends.models,
         )

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import grpc
 
+from ragmesh.rpc import pool
+from ragmesh.rpc.balancer import BalancedChannel
 from ragmesh.rpc.context import outgoing
 from ragmesh.v1 import GetInstanceRequest, Health, Instance, InstanceServiceStub, ServiceLoad
 
@@ -12,24 +14,32 @@ ANSWER_WITHIN_S = 2.0
 
 
 class Instances:
-    """The instances that discovery knows, over a channel each."""
+    """The instances that discovery knows."""
 
-    def __init__(self, channels: Mapping[str, tuple[str, grpc.aio.Channel]]) -> None:
-        """`channels` maps a service's name to the address and channel of its instance."""
-        self._stubs = {
-            service: (address, InstanceServiceStub(channel)) for service, (address, channel) in channels.items()
-        }
+    def __init__(self, channels: Mapping[str, BalancedChannel]) -> None:
+        """`channels` maps a service's name to the channel to it."""
+        self._channels = channels
 
     async def observe(self) -> list[Instance]:
         """Every instance as it answers now, by service; one that does not answer is UNREACHABLE."""
-        return await asyncio.gather(*(self._ask(service) for service in sorted(self._stubs)))
+        return await asyncio.gather(
+            *(
+                _ask(service, instance)
+                for service, channel in sorted(self._channels.items())
+                for instance in sorted(channel.pool.instances, key=lambda one: one.endpoint.address)
+            )
+        )
 
-    async def _ask(self, service: str) -> Instance:
-        address, stub = self._stubs[service]
-        try:
-            return await stub.get_instance(GetInstanceRequest(), **outgoing(ANSWER_WITHIN_S))
-        except grpc.aio.AioRpcError:
-            return Instance(service=service, address=address, health=Health.UNREACHABLE)
+
+async def _ask(service: str, instance: pool.Instance) -> Instance:
+    try:
+        stub = InstanceServiceStub(instance.channel)
+        return await stub.get_instance(GetInstanceRequest(), **outgoing(ANSWER_WITHIN_S))
+    except grpc.aio.AioRpcError:
+        found = instance.endpoint
+        return Instance(
+            id=found.id, service=service, address=found.address, version=found.version, health=Health.UNREACHABLE
+        )
 
 
 def load_by_service(instances: Sequence[Instance]) -> list[ServiceLoad]:

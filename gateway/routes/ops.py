@@ -13,6 +13,7 @@ from gateway.bodies import respond
 from gateway.calls import Services, services
 from gateway.openapi import Operation, documented
 from gateway.pages import DOCS, HOME, PAGE_POLICY
+from ragmesh.errors import MeshError
 from ragmesh.rpc.context import outgoing
 from ragmesh.v1 import GetMeshRequest
 
@@ -76,7 +77,7 @@ async def _backends(mesh: Services) -> dict[str, str]:
     """What the admin service sees of Triton and Milvus; nothing where it does not answer."""
     try:
         seen = await mesh.admin.get_mesh(GetMeshRequest(), **outgoing(BACKENDS_WITHIN_S))
-    except grpc.aio.AioRpcError:
+    except (grpc.aio.AioRpcError, MeshError):
         return {}
     return {backend.role: messages.name(backend.health) for backend in seen.backends}
 
@@ -87,4 +88,6 @@ async def _health(channel: grpc.aio.Channel) -> str:
         answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=READY_WITHIN_S)
     except grpc.aio.AioRpcError as error:
         return error.code().name
+    except MeshError as error:
+        return error.code
     return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)

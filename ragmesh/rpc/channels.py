@@ -1,11 +1,12 @@
-"""Channels to the services: balanced, kept alive, and retrying what may be retried."""
+"""Channels to the services: balanced over their instances, kept alive, and retrying what may be retried."""
 
-import json
 from pathlib import Path
 
 import grpc
 
-from ragmesh.rpc.discovery import StaticDiscovery
+from ragmesh.rpc.balancer import BalancedChannel
+from ragmesh.rpc.discovery import discover
+from ragmesh.rpc.pool import Pool
 from ragmesh.settings import Settings
 
 READS = {
@@ -17,34 +18,15 @@ READS = {
     "AdminService": "GetMesh WatchMesh GetStats GetConfig WatchConfig ListModels GetReindex ListDeadLetters",
     "InstanceService": "GetInstance",
 }
-# gRPC itself retries: never once a first message has come, and within a budget that failures use up (gRFC A6).
-SERVICE_CONFIG = json.dumps(
-    {
-        "loadBalancingConfig": [{"round_robin": {}}],
-        "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
-        "methodConfig": [
-            {
-                "name": [
-                    {"service": f"ragmesh.v1.{service}", "method": method}
-                    for service, methods in READS.items()
-                    for method in methods.split()
-                ],
-                "retryPolicy": {
-                    "maxAttempts": 2,
-                    "initialBackoff": "0.1s",
-                    "maxBackoff": "1s",
-                    "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
-                },
-            }
-        ],
-    }
+IDEMPOTENT = frozenset(
+    f"/ragmesh.v1.{service}/{method}" for service, methods in READS.items() for method in methods.split()
 )
 
 
-def connect(settings: Settings, service: str) -> grpc.aio.Channel:
-    """A channel to a service by its name in the discovery. Close it, or use it with `async with`."""
-    return open_channel(settings, StaticDiscovery.parse(settings.discovery_url).address(service))
+def connect(settings: Settings, service: str) -> BalancedChannel:
+    """A channel to a service by its name in the discovery, for `async with`. Raises ValueError on a bad URL."""
+    pool = Pool(service, lambda address: open_channel(settings, address))
+    return BalancedChannel(pool, discover(settings), IDEMPOTENT)
 
 
 def open_channel(settings: Settings, address: str) -> grpc.aio.Channel:
@@ -59,13 +41,13 @@ def open_channel(settings: Settings, address: str) -> grpc.aio.Channel:
 
 
 def client_options(settings: Settings) -> list[tuple[str, str | int]]:
-    """Channel arguments: a hung peer is noticed within seconds, a restarted one found within one."""
+    """Channel arguments: a hung peer is noticed within two seconds, a restarted one found within one."""
     return [
-        ("grpc.service_config", SERVICE_CONFIG),
         ("grpc.max_send_message_length", settings.grpc_message_max_bytes),
         ("grpc.max_receive_message_length", settings.grpc_message_max_bytes),
-        ("grpc.keepalive_time_ms", 10_000),
-        ("grpc.keepalive_timeout_ms", 2_000),
+        ("grpc.keepalive_time_ms", 800),
+        ("grpc.keepalive_timeout_ms", 800),
+        ("grpc.http2.ping_timeout_ms", 800),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1_000),

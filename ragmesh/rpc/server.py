@@ -25,7 +25,8 @@ from pydantic import ValidationError
 from ragmesh import settings as configuration
 from ragmesh.rpc import reflection
 from ragmesh.rpc.channels import read
-from ragmesh.rpc.instance import Identity, InstanceServicer
+from ragmesh.rpc.discovery import Endpoint, discover
+from ragmesh.rpc.instance import VERSION, Identity, InstanceServicer
 from ragmesh.rpc.interceptor import CallInterceptor
 from ragmesh.settings import Settings
 from ragmesh.telemetry import logs, metrics, traces
@@ -93,7 +94,10 @@ def run(service: str, main: Callable[[Settings], Awaitable[None]]) -> None:
 
 @asynccontextmanager
 async def serving(service: str, servicers: Sequence[Servicer], settings: Settings) -> AsyncIterator[Running]:
-    """Serves gRPC on `settings.listen` inside the block. Leaving it drains: new calls are refused."""
+    """Serves gRPC on `settings.listen` inside the block, and is found there by others.
+
+    Leaving it drains: callers stop coming, calls that run are finished, new ones are refused.
+    """
     identity = Identity(service)
     server = grpc.aio.server(
         interceptors=[CallInterceptor(identity.load, settings.in_flight_max)], options=_options(settings)
@@ -112,12 +116,19 @@ async def serving(service: str, servicers: Sequence[Servicer], settings: Setting
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, running.stop)
     log.info("server.started", address=identity.address)
+    me = Endpoint(identity.id, advertised(settings, identity.address), settings.zone, VERSION)
     try:
-        yield running
+        async with discover(settings).announced(service, me):
+            yield running
     finally:
         await running.set_serving(False)
         await server.stop(settings.drain_s)
         log.info("server.stopped", requests=identity.load.requests)
+
+
+def advertised(settings: Settings, address: str) -> str:
+    """The address that others reach this server at."""
+    return f"{settings.advertise}:{address.rpartition(':')[2]}" if settings.advertise else address
 
 
 def _name(servicer: Servicer) -> str:
