@@ -14,10 +14,11 @@ main() {
 }
 
 start_consul() {
+  mkdir -p "$data/config" # what an operator adds: ACLs, TLS
   # The ports of its Raft and Serf stay what they were: a server that came back elsewhere would not know itself.
   [[ -f $data/ports ]] || free_ports 2 > "$data/ports"
   read -r raft serf < "$data/ports"
-  exec "$(consul_program)" agent -server -bootstrap-expect=1 -node=local -data-dir="$data" -log-level=warn \
+  exec "$(consul_program)" agent -server -bootstrap-expect=1 -node=local -data-dir="$data/state" -config-dir="$data/config" -log-level=warn \
     -bind=127.0.0.1 -client=127.0.0.1 -http-port="$port" -dns-port=-1 -grpc-port=-1 \
     -server-port="$raft" -serf-lan-port="$serf" -serf-wan-port=-1 \
     -hcl='performance { raft_multiplier = 1 }' -hcl='disable_update_check = true'

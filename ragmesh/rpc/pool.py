@@ -111,7 +111,8 @@ class Pool:
         async with aclosing(discovery.instances(self.service)) as changes:
             async for endpoints in changes:
                 self._update(endpoints)
-                known.set()
+                if endpoints:
+                    known.set()
 
     def _update(self, endpoints: frozenset[Endpoint]) -> None:
         """Takes over what the discovery says.

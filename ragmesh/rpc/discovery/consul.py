@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
-from consul import Check, ConsulException
+from consul import ConsulException
 from consul.aio import Consul
 
 from ragmesh.rpc.discovery.port import Endpoint
@@ -84,12 +84,13 @@ class ConsulDiscovery:
     @asynccontextmanager
     async def announced(self, service: str, me: Endpoint) -> AsyncIterator[None]:
         """Keeps this instance registered inside the block, as soon as Consul can be reached."""
-        async with self.client(timeout_s=TIMEOUT_S) as consul, asyncio.TaskGroup() as tasks:
-            keeping = tasks.create_task(self._keep_registered(consul, service, me))
+        async with self.client(timeout_s=TIMEOUT_S) as consul:
+            keeping = asyncio.create_task(self._keep_registered(consul, service, me))
             try:
                 yield
             finally:
                 keeping.cancel()
+                await asyncio.wait([keeping])
                 await _deregister(consul, me)
 
     @asynccontextmanager
@@ -124,13 +125,14 @@ class ConsulDiscovery:
 
     async def _register(self, consul: Any, service: str, me: Endpoint) -> None:
         host, _, port = me.address.rpartition(":")
-        check = Check.grpc(
-            f"{me.address}/{service}",
-            CHECK_EVERY,
-            use_tls=self.checks_use_tls,
-            timeout=CHECK_TIMEOUT,
-            deregister=FORGET_AFTER,
-        )
+        check = {  # py-consul's own Check.grpc spells TLS in a way that Consul 1.8 refuses
+            "GRPC": f"{me.address}/{service}",
+            "GRPCUseTLS": self.checks_use_tls,
+            "Interval": CHECK_EVERY,
+            "Timeout": CHECK_TIMEOUT,
+            "DeregisterCriticalServiceAfter": FORGET_AFTER,
+            "Status": "passing",  # it registers when it can serve, not a check later
+        }
         await consul.agent.service.register(
             PREFIX + service,
             service_id=me.id,
@@ -138,7 +140,7 @@ class ConsulDiscovery:
             port=int(port),
             tags=[f"version={me.version}", f"zone={me.zone}"],
             meta={"version": me.version, "zone": me.zone},
-            check=check | {"status": "passing"},  # it registers when it can serve, not a check later
+            check=check,
             replace_existing_checks=True,
         )
         log.info("consul.registered", id=me.id, address=me.address)
