@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -15,14 +15,19 @@ from ragmesh.inference import build
 from ragmesh.inference.preflight import CannotStart, installation
 from ragmesh.inference.weights.e5 import UnreadableWeights
 from ragmesh.settings import Settings
+from ragmesh.up import servers
 from ragmesh.up.board import LiveBoard, PlainBoard
 from ragmesh.up.mesh import Mesh, running, when_asked_to_stop
-from ragmesh.up.plan import Plan, PortTaken, plan
+from ragmesh.up.plan import BadReplicas, Plan, PortTaken, Replicas, plan
 from ragmesh.up.state import AlreadyRunning, locked
 
 Port = Annotated[
     int | None,
     typer.Option("--port", min=0, max=65535, help="port of the edge; 0 takes a free one", show_default="8080"),
+]
+Profile = Annotated[
+    Literal["embedded", "mesh"] | None,
+    typer.Option("--profile", help="mesh: on Consul, Kafka, PostgreSQL and Redis", show_default="embedded"),
 ]
 Board = PlainBoard | LiveBoard
 Then = Callable[[Settings], Awaitable[None]]  # what is done once the mesh is ready
@@ -37,18 +42,30 @@ def register(app: typer.Typer) -> None:
     app.command()(demo)
 
 
-def up(data_dir: DataDir = None, port: Port = None, embedder: Embedder = None) -> None:
+def up(
+    data_dir: DataDir = None,
+    port: Port = None,
+    embedder: Embedder = None,
+    profile: Profile = None,
+    replicas: Annotated[
+        str, typer.Option("--replicas", help="instances of services, as query=2,worker=3", show_default="one each")
+    ] = "",
+) -> None:
     """Starts the whole mesh on this machine, and keeps it up until Ctrl-C.
 
     Triton, Milvus Lite, the document, query and admin services, the ingestion worker and the HTTP edge, each a
     process of its own, restarted when it dies. Logs are in the data folder, under logs/.
+
+    With --profile mesh also Consul, Kafka, PostgreSQL and Redis, as in production; a server whose address is set
+    (RAGMESH_DATABASE_URL, RAGMESH_EVENTS_URL, …) is used where it is.
     """
-    settings = settings_for(data_dir, port=port, embedder=embedder)
+    settings = settings_for(data_dir, port=port, embedder=embedder, profile=profile)
+    wanted = read_replicas(replicas)
     if console().is_terminal:
         with LiveBoard(console()) as board:
-            _keep_up(settings, board, _nothing_more)
+            _keep_up(settings, board, _nothing_more, wanted)
     else:
-        _keep_up(settings, PlainBoard(console()), _nothing_more)
+        _keep_up(settings, PlainBoard(console()), _nothing_more, wanted)
 
 
 def demo(
@@ -73,15 +90,24 @@ async def _nothing_more(_: Settings) -> None:
     pass
 
 
-def _keep_up(settings: Settings, board: Board, then: Then) -> None:
+def read_replicas(text: str) -> dict[str, int]:
+    """Reads `query=2,worker=3`. Raises Trouble."""
+    pairs = [entry.partition("=") for entry in text.split(",") if entry]
+    if bad := [name for name, _, count in pairs if not count.isdecimal()]:
+        raise Trouble(f"--replicas: can't read {', '.join(bad)}: give numbers, as query=2,worker=3")
+    return {name: int(count) for name, _, count in pairs}
+
+
+def _keep_up(settings: Settings, board: Board, then: Then, replicas: Replicas | None = None) -> None:
     """Builds the models where they are missing, and runs the mesh until Ctrl-C. Raises Trouble."""
     try:
         installation()
         with locked(settings.home):
-            planned = plan(settings)
+            planned = plan(settings, replicas)
+            servers.install(settings, board.say)
             build.build(settings, lambda step, share: board.say(f"models {share:4.0%}: {step}"))
             run(_serve(planned, board, then))
-    except (AlreadyRunning, PortTaken, CannotStart, build.MissingWeights, UnreadableWeights) as error:
+    except (AlreadyRunning, BadReplicas, PortTaken, CannotStart, build.MissingWeights, UnreadableWeights) as error:
         raise Trouble(str(error)) from None
     board.say("stopped")
 

@@ -97,7 +97,7 @@ class Keeper:
         try:
             self.last_exit = await child.wait()
         except asyncio.CancelledError:
-            await _stop(child)
+            await _stop(child, self._program.stop_signal)
             self._enter(Phase.STOPPED)
             raise
         finally:
@@ -131,9 +131,9 @@ async def _answers(address: str) -> bool:
     return True
 
 
-async def _stop(child: asyncio.subprocess.Process) -> None:
+async def _stop(child: asyncio.subprocess.Process, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
-        child.terminate()
+        child.send_signal(number)
     with suppress(TimeoutError):
         await asyncio.wait_for(child.wait(), STOP_WITHIN_S)
 

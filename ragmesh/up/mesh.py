@@ -12,7 +12,6 @@ from ragmesh.up.keeper import Keeper
 from ragmesh.up.plan import Plan
 
 READY_POLL_S = 0.1
-LAST_STOPPED = ("triton", "milvus")  # what the services lean on ends after them
 
 Changed = Callable[[Keeper], None]
 
@@ -55,8 +54,8 @@ async def running(plan: Plan, changed: Changed) -> AsyncIterator[Mesh]:
     try:
         yield Mesh(plan, tasks.values())
     finally:
-        await _stop([task for name, task in tasks.items() if name not in LAST_STOPPED])
-        await _stop([tasks[name] for name in LAST_STOPPED])
+        await _stop([tasks[program.name] for program in plan.programs if not program.is_backing])
+        await _stop([tasks[program.name] for program in plan.programs if program.is_backing])
         state.remove(home)
 
 
