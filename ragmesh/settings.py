@@ -58,7 +58,10 @@ class Settings(BaseSettings):
     )
     consul_token: SecretStr = Field(SecretStr(""), description="ACL token for Consul")
     consul_ca_file: Path | None = Field(None, description="authority of Consul's certificate, for consuls://")
-    cache_url: str = Field("memory:", description="where answers and query embeddings are cached")
+    cache_url: SecretStr = Field(
+        SecretStr("memory:"),
+        description="where answers and query embeddings are cached: memory:, or redis://[USER:PASSWORD@]HOST:PORT/DB",
+    )
     blobs_url: str = Field("", description="where originals are kept; empty for files in the data folder")
 
     embedder: Literal["multilingual", "english"] = Field(

@@ -5,7 +5,9 @@ from ragmesh.inference.generate import TritonLanguageModel
 from ragmesh.rpc.channels import connect
 from ragmesh.rpc.server import run, serving
 from ragmesh.settings import Settings
-from ragmesh.storage.cache import open_cache
+from ragmesh.storage.cache.memory import MemoryCache
+from ragmesh.storage.cache.redis import RedisCache
+from ragmesh.storage.redis import open_redis
 from ragmesh.storage.vectors.milvus import MilvusVectors
 from svc_query.answers import Answers, Limits
 from svc_query.documents import RemoteDocuments
@@ -17,14 +19,15 @@ from svc_query.suggest import Suggester
 
 async def main(settings: Settings) -> None:
     """Builds the adapters, wires them, serves until it is asked to stop."""
-    cache = open_cache(settings)
     limits = Limits(settings.answers_max, settings.answer_timeout_s, settings.cache_ttl_s)
     async with (
+        open_redis(settings) as redis,
         TritonEmbedder(settings.triton_url) as embedder,
         TritonLanguageModel(settings.triton_url, timeout_s=settings.answer_timeout_s) as llm,
         MilvusVectors(settings.milvus_uri, settings.milvus_token.get_secret_value(), embedder.info) as vectors,
         connect(settings, "document") as channel,
     ):
+        cache = RedisCache(redis) if redis else MemoryCache(settings.cache_max_bytes)
         documents = RemoteDocuments(channel)
         cached = CachedEmbedder(embedder, cache, settings.cache_ttl_s)
         async with Retriever(cached, vectors, documents) as retriever:

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from ragmesh.errors import DeadlineExceeded
 from ragmesh.inference.port import EmbedderInfo, LanguageModel
 from ragmesh.rpc.context import bound, request_id, tenant
-from ragmesh.storage.cache import Cache
+from ragmesh.storage.cache.port import Cache
 from svc_query.answer import Question, answer
 from svc_query.events import AnswerEvent, Done, Sources, Timings, Token, Usage
 from svc_query.flight import Flights

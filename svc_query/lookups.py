@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from prometheus_client import Counter
 
 from ragmesh.inference.port import Embedder, EmbedderInfo, Role
-from ragmesh.storage.cache import Cache
+from ragmesh.storage.cache.port import Cache
 
 LOOKUPS = Counter("ragmesh_cache_lookups_total", "Look-ups in the cache", ["cache", "outcome"])
 FLOAT = np.dtype("<f4")

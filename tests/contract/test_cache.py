@@ -1,21 +1,31 @@
 """What every cache promises, whatever is behind it."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ragmesh.settings import Settings
-from ragmesh.storage.cache import Cache, MemoryCache, open_cache
+from ragmesh.storage.cache.memory import MemoryCache
+from ragmesh.storage.cache.port import Cache
+from ragmesh.storage.cache.redis import VALUE_MAX_BYTES, RedisCache
+from ragmesh.storage.redis import RedisLink, open_redis
+from tests.servers import Server
 
 LONG_S = 60.0
 SHORT_S = 0.02
 
 
-@pytest.fixture(params=["memory:"])
-def cache(request: pytest.FixtureRequest) -> Cache:
-    return open_cache(Settings(cache_url=request.param))
+@pytest_asyncio.fixture(params=["memory", "redis"])
+async def cache(request: pytest.FixtureRequest, redis: Server) -> AsyncIterator[Cache]:
+    if request.param == "memory":
+        yield MemoryCache(1_000_000)
+        return
+    async with RedisLink(redis.url) as link:
+        yield RedisCache(link)
 
 
 async def test_a_value_comes_back_as_it_was_set(cache: Cache):
@@ -95,6 +105,17 @@ async def test_memory_never_holds_more_than_its_bound(writes: list[tuple[str, by
         assert sum(map(len, held)) <= 64
 
 
-def test_an_unknown_cache_is_refused_at_start():
-    with pytest.raises(ValueError, match="knows memory: only"):
-        open_cache(Settings(cache_url="memcached://somewhere"))
+async def test_redis_is_spared_what_is_very_large(redis: Server):
+    async with RedisLink(redis.url) as link:
+        cache = RedisCache(link)
+
+        await cache.set("huge", bytes(VALUE_MAX_BYTES + 1), LONG_S)
+
+        assert await cache.get("huge") is None
+
+
+@pytest.mark.parametrize("url", ["memcached://somewhere", "redis", ""])
+async def test_an_unknown_cache_is_refused_at_start(url: str):
+    with pytest.raises(ValueError, match="must be memory:"):
+        async with open_redis(Settings(cache_url=url)):
+            pass

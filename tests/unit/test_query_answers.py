@@ -11,7 +11,7 @@ from ragmesh.chunk import Chunk
 from ragmesh.errors import DeadlineExceeded, NotFound, ResourceExhausted, Unavailable
 from ragmesh.filter import Equals
 from ragmesh.inference.port import Sampling
-from ragmesh.storage.cache import MemoryCache
+from ragmesh.storage.cache.memory import MemoryCache
 from svc_query.answer import Question
 from svc_query.answers import Answers, Limits
 from svc_query.events import AnswerEvent, Done, FinishReason, Sources, Token, Usage

@@ -14,7 +14,7 @@ from ragmesh.rpc.context import bound, outgoing
 from ragmesh.rpc.errors import translated
 from ragmesh.rpc.server import serving
 from ragmesh.settings import Settings
-from ragmesh.storage.cache import MemoryCache
+from ragmesh.storage.cache.memory import MemoryCache
 from ragmesh.v1 import (
     AnswerRequest,
     Condition,

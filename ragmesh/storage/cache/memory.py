@@ -1,39 +1,9 @@
-"""Values kept for a while: the port, and the adapter in this process's memory.
-
-cache = open_cache(settings)
-await cache.set("answer/…", value, ttl_s=600)
-await cache.get("answer/…")   # the value, or None
-"""
+"""A cache in this process's memory."""
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
-
-from ragmesh.settings import Settings
-
-
-class Cache(Protocol):
-    """Keeps bytes for a while, and may forget anything at any time.
-
-    A cache that is away has forgotten everything: no method raises because of it.
-    """
-
-    async def get(self, key: str) -> bytes | None:
-        """The value that was last set, or None."""
-        ...
-
-    async def set(self, key: str, value: bytes, ttl_s: float) -> None:
-        """Keeps a value for `ttl_s` seconds at most."""
-        ...
-
-
-def open_cache(settings: Settings) -> Cache:
-    """The cache that `cache_url` names. Raises ValueError where this version has no adapter for it."""
-    if settings.cache_url != "memory:":
-        raise ValueError(f"RAGMESH_CACHE_URL is {settings.cache_url!r}: this version knows memory: only")
-    return MemoryCache(settings.cache_max_bytes)
 
 
 @dataclass(frozen=True, slots=True)
