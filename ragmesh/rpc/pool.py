@@ -175,6 +175,6 @@ async def _serves(channel: grpc.aio.Channel) -> bool:
     stub: Any = health_pb2_grpc.HealthStub(channel)  # grpcio-health-checking has no types
     try:
         answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=PROBE_WITHIN_S)
-    except grpc.aio.AioRpcError:
+    except (grpc.aio.AioRpcError, grpc.aio.UsageError):  # the latter: it left meanwhile, and its channel is closed
         return False
     return answer.status == health_pb2.HealthCheckResponse.SERVING

@@ -68,7 +68,7 @@ class Running:
         """Tells health checks whether this process can do its work now."""
         self._identity.serving = serving
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", self._identity.service):
+        for name in ("", self._identity.service, self._identity.id):
             await self._health.set(name, status)
 
 

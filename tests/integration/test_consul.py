@@ -10,10 +10,12 @@ import pytest
 import trustme
 
 from ragmesh.rpc.channels import connect
-from ragmesh.rpc.discovery import discover
+from ragmesh.rpc.discovery import Endpoint, discover
+from ragmesh.rpc.discovery.consul import ConsulDiscovery
 from ragmesh.rpc.errors import translated
 from ragmesh.rpc.server import serving
 from ragmesh.settings import Settings
+from ragmesh.up.plan import free_ports
 from ragmesh.v1 import Document, DocumentServiceServicer, DocumentServiceStub, GetDocumentRequest
 from tests.servers import Server, running
 
@@ -159,6 +161,20 @@ async def test_a_service_starts_before_consul_and_is_found_once_it_is_there(tmp_
             await until(lambda: _is(registered(consul), 1))
 
 
+async def test_who_takes_a_killed_instances_address_takes_its_registration_too(consul):
+    me = Endpoint("killed-before-it-could-leave", f"127.0.0.1:{free_ports(1)[0]}")
+    discovery = ConsulDiscovery.of(settings_of(consul))
+    async with discovery.client(timeout_s=5) as client:
+        await discovery._register(client, "document", me)
+    await until(lambda: _is(registered(consul), 1))
+
+    there = settings_of(consul).model_copy(update={"listen": me.address})
+    async with serve("successor", there):
+        await until(lambda: _other(registered(consul), me.id))
+
+        assert len(await registered(consul)) == 1
+
+
 async def test_many_watches_do_not_delay_a_call(consul):
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serve("one", settings_of(consul)))
@@ -220,6 +236,10 @@ async def test_consul_is_reached_over_tls_if_its_certificate_is_signed_by_the_au
 
 async def _is(entries, count: int) -> bool:
     return len(await entries) == count
+
+
+async def _other(entries, service_id: str) -> bool:
+    return service_id not in {entry["Service"]["ID"] for entry in await entries}
 
 
 async def _answers(ask) -> bool:

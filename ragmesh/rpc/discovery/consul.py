@@ -125,8 +125,10 @@ class ConsulDiscovery:
 
     async def _register(self, consul: Any, service: str, me: Endpoint) -> None:
         host, _, port = me.address.rpartition(":")
+        for predecessor in await consul.agent.services(f'Address == "{host}" and Port == {port}'):
+            await consul.agent.service.deregister(predecessor)  # killed before it could do so itself
         check = {  # py-consul's own Check.grpc spells TLS in a way that Consul 1.8 refuses
-            "GRPC": f"{me.address}/{service}",
+            "GRPC": f"{me.address}/{me.id}",  # whoever else listens there one day does not know this id
             "GRPCUseTLS": self.checks_use_tls,
             "Interval": CHECK_EVERY,
             "Timeout": CHECK_TIMEOUT,
