@@ -11,7 +11,9 @@ from ragmesh.storage.redis import open_redis
 from ragmesh.storage.vectors.milvus import MilvusVectors
 from svc_query.answers import Answers, Limits
 from svc_query.documents import RemoteDocuments
+from svc_query.flight import Unshared
 from svc_query.lookups import CachedEmbedder
+from svc_query.redis_flights import RedisFlights
 from svc_query.retrieve import Retriever
 from svc_query.service import QueryServicer
 from svc_query.suggest import Suggester
@@ -32,7 +34,13 @@ async def main(settings: Settings) -> None:
         cached = CachedEmbedder(embedder, cache, settings.cache_ttl_s)
         async with Retriever(cached, vectors, documents) as retriever:
             answers = Answers(
-                retriever, llm, embedder=embedder.info, documents=documents, cache=cache, limits=limits
+                retriever,
+                llm,
+                embedder=embedder.info,
+                documents=documents,
+                cache=cache,
+                shared=RedisFlights(redis) if redis else Unshared(),
+                limits=limits,
             )
             servicer = QueryServicer(
                 retriever,

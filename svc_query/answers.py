@@ -1,6 +1,6 @@
 """Answers, shared: from the cache, together with an equal question in flight, or written anew.
 
-answers = Answers(retriever, llm, embedder=embedder.info, documents=documents, cache=cache, limits=limits)
+answers = Answers(retriever, llm, embedder=…, documents=documents, cache=cache, shared=flights, limits=limits)
 async with aclosing(answers.ask(question)) as events: ...
 """
 
@@ -25,7 +25,7 @@ from svc_query.answer import Question, answer
 from svc_query.events import AnswerEvent, Done, Sources, Timings, Token, Usage
 from svc_query.flight import Flights
 from svc_query.lookups import LOOKUPS
-from svc_query.ports import Collection, Documents
+from svc_query.ports import Collection, Documents, SharedFlights
 from svc_query.retrieve import Retriever
 
 ANSWERS_IN_FLIGHT = Gauge("ragmesh_answers_in_flight", "Answers that are being written")
@@ -65,6 +65,7 @@ class Answers:
         embedder: EmbedderInfo,
         documents: Documents,
         cache: Cache,
+        shared: SharedFlights,
         limits: Limits,
     ) -> None:
         self._retriever = retriever
@@ -72,6 +73,7 @@ class Answers:
         self._embedder = embedder
         self._documents = documents
         self._cache = cache
+        self._shared = shared
         self._limits = limits
         self._flights = Flights[AnswerEvent](limits.in_flight)
         ANSWERS_IN_FLIGHT.set_function(lambda: len(self._flights))
@@ -81,11 +83,28 @@ class Answers:
         began = time.perf_counter()
         collection = await self._documents.collection(question.search.tenant, question.search.collection)
         key = self._key(question, collection)
-        if record := await self._recorded(key):
+        record = await self._recorded(key)
+        LOOKUPS.labels("answer", "hit" if record else "miss").inc()
+        if record:
             for event in _replayed(record, began):
                 yield event
             return
-        async with aclosing(self._flights.join(key, lambda: self._write(question, key))) as events:
+        async with aclosing(self._flights.join(key, lambda: self._begin(question, key))) as events:
+            async for event in events:
+                yield event
+
+    def _begin(self, question: Question, key: str) -> AsyncGenerator[AnswerEvent, None]:
+        if not is_repeatable(question):
+            return self._write(question, key)
+        return self._shared.join(key, lambda: self._write_once(question, key))
+
+    async def _write_once(self, question: Question, key: str) -> AsyncGenerator[AnswerEvent, None]:
+        """A new answer, unless another instance has finished the same one since this one looked."""
+        if record := await self._recorded(key):
+            for event in _replayed(record, time.perf_counter()):
+                yield event
+            return
+        async with aclosing(self._write(question, key)) as events:
             async for event in events:
                 yield event
 
@@ -118,7 +137,6 @@ class Answers:
 
     async def _recorded(self, key: str) -> Record | None:
         value = await self._cache.get(key)
-        LOOKUPS.labels("answer", "miss" if value is None else "hit").inc()
         if value is None:
             return None
         try:

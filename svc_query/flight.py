@@ -61,6 +61,14 @@ class Flights(Generic[Event]):
             del self._flights[key]
 
 
+class Unshared(Generic[Event]):
+    """Implements SharedFlights where no other instance can be asked."""
+
+    def join(self, key: str, start: Callable[[], AsyncGenerator[Event, None]]) -> AsyncGenerator[Event, None]:
+        """The work itself."""
+        return start()
+
+
 class _Flight(Generic[Event]):
     """One computation, with everything that it said so far."""
 

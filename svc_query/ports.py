@@ -1,7 +1,7 @@
 """What the domain of questions needs from outside."""
 
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from collections.abc import Collection as CollectionOf
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragmesh.inference.port import Embedder, Role
+from svc_query.events import AnswerEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +45,17 @@ class CountingEmbedder(Embedder, Protocol):
 
     async def embed_counted(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.float32], int]:
         """The vectors, and how many tokens were read for them."""
+        ...
+
+
+class SharedFlights(Protocol):
+    """Equal work in flight on several instances, done once where they can agree on it."""
+
+    def join(
+        self, key: str, start: Callable[[], AsyncGenerator[AnswerEvent, None]]
+    ) -> AsyncGenerator[AnswerEvent, None]:
+        """The events of the work with this key, done by this instance or heard from another that does it.
+
+        Raises what the work raises, and Unavailable where it broke off elsewhere and can't be taken up here.
+        """
         ...

@@ -15,6 +15,7 @@ from ragmesh.storage.cache.memory import MemoryCache
 from svc_query.answer import Question
 from svc_query.answers import Answers, Limits
 from svc_query.events import AnswerEvent, Done, FinishReason, Sources, Token, Usage
+from svc_query.flight import Unshared
 from svc_query.lookups import CachedEmbedder
 from svc_query.retrieve import Retriever, Search
 from tests.query_fakes import TENANT, FewChunks, LetterEmbedder, OneCollection, ScriptedModel, passage
@@ -50,7 +51,15 @@ async def house(
     documents = OneCollection(searcher)
     async with Retriever(CachedEmbedder(embedder, cache, 60), searcher, documents) as retriever:
         limits = Limits(in_flight, timeout_s, ttl_s=60)
-        answers = Answers(retriever, llm, embedder=embedder.info, documents=documents, cache=cache, limits=limits)
+        answers = Answers(
+            retriever,
+            llm,
+            embedder=embedder.info,
+            documents=documents,
+            cache=cache,
+            shared=Unshared(),
+            limits=limits,
+        )
         yield House(answers, llm, documents, embedder)
 
 

@@ -27,6 +27,7 @@ from ragmesh.v1 import (
     SuggestQuestionsRequest,
 )
 from svc_query.answers import Answers, Limits
+from svc_query.flight import Unshared
 from svc_query.retrieve import Retriever
 from svc_query.service import QueryServicer
 from svc_query.suggest import Suggester
@@ -48,6 +49,7 @@ async def query_service(llm: ScriptedModel | None = None) -> AsyncIterator[Query
             llm or ScriptedModel("It was completed in March 1889."),
             embedder=embedder.info,
             documents=documents,
+            shared=Unshared(),
             cache=MemoryCache(1_000_000),
             limits=Limits(4, 10, 60),
         )
