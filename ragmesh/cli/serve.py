@@ -12,7 +12,7 @@ from ragmesh.cli.printing import console
 from ragmesh.cli.session import DataDir, Embedder, Trouble, run, settings_for
 from ragmesh.client import Client
 from ragmesh.inference import build
-from ragmesh.inference.preflight import CannotStart, installation
+from ragmesh.inference.preflight import CannotStart, installation, require_plain
 from ragmesh.inference.weights.e5 import UnreadableWeights
 from ragmesh.settings import Settings
 from ragmesh.up import servers
@@ -102,6 +102,7 @@ def _keep_up(settings: Settings, board: Board, then: Then, replicas: Replicas | 
     """Builds the models where they are missing, and runs the mesh until Ctrl-C. Raises Trouble."""
     try:
         installation()
+        require_plain(settings.home, settings.models)
         with locked(settings.home):
             planned = plan(settings, replicas)
             servers.install(settings, board.say)

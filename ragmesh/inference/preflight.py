@@ -4,6 +4,7 @@ import ctypes.util
 import importlib.util
 import os
 import platform
+import shlex
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -64,6 +65,16 @@ def require_numpy(numpy_version: str) -> None:
     """Raises CannotStart for numpy 2, with which the Python backend returns empty tensors and no error."""
     if int(numpy_version.split(".", 1)[0]) >= 2:
         raise CannotStart(f"numpy {numpy_version} makes Triton return empty tensors: pip install 'numpy<2'")
+
+
+def require_plain(*folders: Path) -> None:
+    """Raises CannotStart for a path that a shell takes apart: Triton starts each model's process by one."""
+    for folder in folders:
+        if shlex.quote(str(folder)) != str(folder):
+            raise CannotStart(
+                f"Triton can't start models below {str(folder)!r}, for its blanks or special characters:"
+                " choose another --data-dir, or RAGMESH_MODELS_DIR"
+            )
 
 
 def libpython_folder() -> Path | None:

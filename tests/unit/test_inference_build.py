@@ -235,3 +235,10 @@ def test_a_configuration_that_triton_can_not_do_right_stops_the_start(tmp_path: 
 def test_an_empty_repository_stops_the_start(tmp_path: Path):
     with pytest.raises(CannotStart, match="ragmesh models build"):
         preflight.check_repository(tmp_path)
+
+
+def test_a_folder_that_a_shell_would_take_apart_is_refused_before_triton_hangs_on_it():
+    preflight.require_plain(Path("/srv/rag-mesh_1.0/models"))
+
+    with pytest.raises(CannotStart, match="choose another --data-dir"):
+        preflight.require_plain(Path("/home/me/My Documents"))
