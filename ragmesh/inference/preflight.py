@@ -4,7 +4,7 @@ import ctypes.util
 import importlib.util
 import os
 import platform
-import shlex
+import re
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig  # pyright: ignore[re
 
 GLIBC_MIN = (2, 35)
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+PLAIN = re.compile(r"[\w@%+=:,./-]+")  # what no shell touches
 LIBPYTHON = f"libpython{PYTHON}.so.1.0"
 
 
@@ -70,7 +71,7 @@ def require_numpy(numpy_version: str) -> None:
 def require_plain(*folders: Path) -> None:
     """Raises CannotStart for a path that a shell takes apart: Triton starts each model's process by one."""
     for folder in folders:
-        if shlex.quote(str(folder)) != str(folder):
+        if PLAIN.fullmatch(str(folder)) is None:
             raise CannotStart(
                 f"Triton can't start models below {str(folder)!r}, for its blanks or special characters:"
                 " choose another --data-dir, or RAGMESH_MODELS_DIR"

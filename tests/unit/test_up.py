@@ -17,7 +17,7 @@ from ragmesh.settings import Settings
 from ragmesh.up import state
 from ragmesh.up.keeper import Backoff, Keeper, Phase
 from ragmesh.up.logfile import LogFile
-from ragmesh.up.plan import PORTS, PortTaken, Program, edge_port, free_ports, plan
+from ragmesh.up.plan import PORTS, BadReplicas, PortTaken, Program, edge_port, free_ports, plan
 
 QUICK = Backoff(first_s=0.01, max_s=0.02, stable_s=60)
 
@@ -164,6 +164,58 @@ def test_every_process_is_told_the_same_addresses(tmp_path):
             in service.environment["RAGMESH_DISCOVERY_URL"]
         )
     assert len({program.address for program in planned.programs}) == 7
+
+
+def test_replicas_are_processes_of_their_own_that_every_caller_is_told_of(tmp_path):
+    planned = plan(Settings(data_dir=tmp_path, port=0), {"query": 2, "worker": 3})
+    by_name = {program.name: program for program in planned.programs}
+
+    assert {"query", "query-2", "worker", "worker-2", "worker-3"} < by_name.keys()
+    assert by_name["worker-3"].command == by_name["worker"].command
+    for name in ("query", "query-2"):
+        assert f"query={by_name[name].address}" in planned.settings.discovery_url.split(":", 1)[1].split(",")
+
+
+@pytest.mark.parametrize(
+    ("replicas", "advice"),
+    [({"qurey": 2}, "choose from document"), ({"gateway": 2}, "load balancer"), ({"query": 0}, "at least one")],
+)
+def test_replicas_that_cannot_be_are_refused(tmp_path, replicas, advice):
+    with pytest.raises(BadReplicas, match=advice):
+        plan(Settings(data_dir=tmp_path, port=0), replicas)
+
+
+def test_the_mesh_profile_starts_its_servers_and_tells_every_process_where_they_are(tmp_path):
+    planned = plan(Settings(profile="mesh", data_dir=tmp_path, port=0))
+    by_name = {program.name: program for program in planned.programs}
+
+    for name, setting in {
+        "consul": "DISCOVERY_URL",
+        "kafka": "EVENTS_URL",
+        "postgres": "DATABASE_URL",
+        "redis": "CACHE_URL",
+    }.items():
+        assert by_name[name].is_backing
+        assert by_name[name].address in by_name["document"].environment[f"RAGMESH_{setting}"]
+
+
+def test_a_server_whose_address_is_set_is_somebody_elses_and_not_started(tmp_path):
+    elsewhere = Settings(
+        profile="mesh",
+        data_dir=tmp_path,
+        port=0,
+        database_url="postgresql+asyncpg://db/r",
+        milvus_uri="http://vectors:1",
+    )
+
+    planned = plan(elsewhere)
+
+    assert not {"postgres", "milvus"} & {program.name for program in planned.programs}
+    told = planned.programs[-1].environment
+    assert (told["RAGMESH_DATABASE_URL"], told["RAGMESH_MILVUS_URI"]) == (
+        "postgresql+asyncpg://db/r",
+        "http://vectors:1",
+    )
 
 
 def test_a_data_folder_is_held_by_one_and_the_holder_is_named(tmp_path):
