@@ -27,7 +27,8 @@ start_consul() {
 start_kafka() {
   local jars=$servers/kafka/jars controller
   controller=$(free_ports 1)
-  sed -e "s|@DATA@|$data|g; s|@PORT@|$port|g; s|@CONTROLLER@|$controller|g" "$here/kafka.properties" > "$data/server.properties"
+  sed -e "s|@DATA@|$data|g; s|@PORT@|$port|g; s|@CONTROLLER@|$controller|g; s|@ADVERTISED@|${KAFKA_ADVERTISED:-127.0.0.1}|g" \
+    "$here/kafka.properties" > "$data/server.properties"
   export CLASSPATH="$jars/*"
   [[ -f $data/log/meta.properties ]] ||
     java -Xmx128m -Dorg.slf4j.simpleLogger.defaultLogLevel=error kafka.tools.StorageTool format --cluster-id ragmesh-local-00000000 --config "$data/server.properties" > /dev/null
