@@ -7,6 +7,7 @@ from pymilvus import AsyncMilvusClient, MilvusException
 
 from ragmesh.errors import MeshError
 from ragmesh.inference.triton import ModelStatus, Triton
+from ragmesh.storage.vectors.capabilities import Capabilities
 from ragmesh.v1 import Backend, Health, Model, ModelRole
 
 ANSWER_WITHIN_S = 2.0
@@ -24,7 +25,7 @@ class Backends:
     async def observe(self) -> Sequence[Backend]:
         """Both, as they answer now."""
         return await asyncio.gather(
-            _probe("milvus", self._milvus_uri, self._milvus_version),
+            _probe("milvus", self._milvus_uri, self._milvus_detail),
             _probe("triton", self._triton.url, self._triton.version),
         )
 
@@ -32,8 +33,8 @@ class Backends:
         """Every version of every model. Raises Unavailable."""
         return [_model(status) for status in await self._triton.models()]
 
-    async def _milvus_version(self) -> str:
-        return str(await self._milvus.get_server_version(timeout=ANSWER_WITHIN_S))
+    async def _milvus_detail(self) -> str:
+        return Capabilities.of(str(await self._milvus.get_server_version(timeout=ANSWER_WITHIN_S))).detail
 
 
 async def _probe(role: str, uri: str, version: Callable[[], Awaitable[str]]) -> Backend:

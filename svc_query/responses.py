@@ -4,12 +4,17 @@ from ragmesh import v1
 from ragmesh.chunk import Chunk
 from ragmesh.errors import MeshError
 from svc_query.events import AnswerEvent, Citation, Done, FinishReason, Sources, Timings, Token, Usage
-from svc_query.retrieve import Retrieved
+from svc_query.retrieve import Mode, Retrieved
 
 FINISH_REASONS = {
     FinishReason.STOP: v1.FinishReason.STOP,
     FinishReason.LENGTH: v1.FinishReason.LENGTH,
     FinishReason.NOT_FOUND: v1.FinishReason.NOT_FOUND,
+}
+MODES = {
+    Mode.HYBRID: v1.SearchMode.HYBRID,
+    Mode.DENSE: v1.SearchMode.DENSE,
+    Mode.SPARSE: v1.SearchMode.SPARSE,
 }
 
 
@@ -18,6 +23,7 @@ def search_response(found: Retrieved, total_s: float) -> v1.SearchResponse:
     return v1.SearchResponse(
         results=[v1.SearchResult(chunk=_chunk(hit.chunk), score=hit.score) for hit in found.hits],
         timings=_timings(Timings(embed_s=found.embed_s, search_s=found.search_s, total_s=total_s)),
+        mode=MODES[found.mode],
     )
 
 

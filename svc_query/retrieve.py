@@ -69,6 +69,7 @@ class Retrieved:
 
     hits: Sequence[Hit]
     collection: Collection  # as it was when the search began, or later
+    mode: Mode  # which indexes were asked
     embed_s: float
     search_s: float
 
@@ -114,13 +115,14 @@ class Retriever:
     async def retrieve(self, search: Search) -> Retrieved:
         """The best passages. Raises NotFound where there is no such collection, Unavailable, DeadlineExceeded."""
         began = time.perf_counter()
+        mode = search.mode if self._searcher.ranks_words else Mode.DENSE
         async with _tasks() as tasks:
             collection = tasks.create_task(self._liveness.collection(search.place))
-            halves = [tasks.create_task(self._half(side, search, collection)) for side in SIDES[search.mode]]
-        found = {side: half.result() for side, half in zip(SIDES[search.mode], halves, strict=True)}
+            halves = [tasks.create_task(self._half(side, search, collection)) for side in SIDES[mode]]
+        found = {side: half.result() for side, half in zip(SIDES[mode], halves, strict=True)}
         embed_s = max(half.embed_s for half in found.values())
         hits = self._ranked(search, found)
-        return Retrieved(hits, collection.result(), embed_s, time.perf_counter() - began - embed_s)
+        return Retrieved(hits, collection.result(), mode, embed_s, time.perf_counter() - began - embed_s)
 
     async def _half(self, side: Side, search: Search, collection: asyncio.Task[Collection]) -> _Half:
         began = time.perf_counter()
@@ -142,7 +144,7 @@ class Retriever:
             limit = min(limit * WIDENING, CANDIDATES_MAX)
 
     def _ranked(self, search: Search, found: Mapping[Side, _Half]) -> list[Hit]:
-        if search.mode is not Mode.HYBRID:
+        if len(found) == 1:
             return [hit for half in found.values() for hit in half.hits][: search.top_k]
         dense, sparse = found[Side.DENSE].hits, found[Side.SPARSE].hits
         weight = dense_weight(search.text, self._embedder.info.languages, sparse)

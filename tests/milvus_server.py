@@ -55,7 +55,7 @@ def free_port() -> int:
 
 
 @pytest_asyncio.fixture(scope="session")
-async def milvus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[MilvusServer]:
+async def milvus_lite(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[MilvusServer]:
     """One server for all tests; each uses collection ids of its own."""
     async with MilvusServer(tmp_path_factory.mktemp("milvus")) as server:
         yield server

@@ -84,6 +84,8 @@ class ScriptedModel:
 class FewChunks:
     """A searcher over a list: nearest vectors by their product, words by how many are shared."""
 
+    ranks_words = True
+
     def __init__(self, chunks: Sequence[Chunk]) -> None:
         self.chunks = list(chunks)
 

@@ -35,7 +35,10 @@ URLS = {
 READY_WITHIN_S = 60.0
 POLL_S = 0.1
 STOPPED_WITHIN_S = 15.0
-FAST_SHUTDOWN = {"postgres": signal.SIGINT}  # its SIGTERM waits for the last client
+FAST_SHUTDOWN = {
+    "postgres": signal.SIGINT,  # its SIGTERM waits for the last client
+    "milvus": signal.SIGKILL,  # its SIGTERM takes more than half a minute
+}
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""MilvusVectors against a real Milvus Lite server."""
+"""MilvusVectors against Milvus Lite and against a real Milvus 2.3, which knows no BM25."""
 
 import asyncio
 import uuid
@@ -19,6 +19,7 @@ from ragmesh.inference.port import EmbedderInfo
 from ragmesh.storage.vectors.milvus import MilvusVectors
 from ragmesh.storage.vectors.port import Scope, Side, Vectors
 from tests.milvus_server import MilvusServer
+from tests.servers import Server
 
 DIMS = 8
 EMBEDDER = EmbedderInfo("toy-model", "1", DIMS, 512, frozenset({"en"}), "", "")
@@ -70,14 +71,36 @@ def vectors(*directions: int) -> Vectors:
 
 
 @pytest_asyncio.fixture(scope="session")
-async def store(milvus: MilvusServer) -> AsyncIterator[MilvusVectors]:
-    async with MilvusVectors(milvus.uri, "", EMBEDDER) as store:
+async def lite(milvus_lite: MilvusServer) -> AsyncIterator[MilvusVectors]:
+    """Where words can be searched too."""
+    async with MilvusVectors(milvus_lite.uri, "", EMBEDDER) as store:
         yield store
+
+
+@pytest_asyncio.fixture(scope="session")
+async def milvus_store(milvus: Server) -> AsyncIterator[MilvusVectors]:
+    async with MilvusVectors(milvus.url, "", EMBEDDER) as store:
+        yield store
+
+
+@pytest.fixture(scope="session", params=["lite", "milvus"])
+def store(request: pytest.FixtureRequest, lite: MilvusVectors, milvus_store: MilvusVectors) -> MilvusVectors:
+    return lite if request.param == "lite" else milvus_store
 
 
 @pytest.fixture
 def collection() -> str:
     return f"collection-{next(fresh)}"
+
+
+async def write(store: MilvusVectors, chunks: list[Chunk], of: Vectors) -> None:
+    await store.upsert(chunks, of)
+    await settled(store)
+
+
+async def settled(store: MilvusVectors) -> None:
+    """What was written before can be seen by every search after."""
+    await store.count("any", "any", 0)
 
 
 async def everything(store: MilvusVectors, scope: Scope) -> set[str]:
@@ -97,7 +120,7 @@ async def test_a_chunk_comes_back_as_it_was_written(store, collection):
         metadata={"team": 'R&D "north"', "empty": ""},
     )
 
-    await store.upsert([written], vectors(1))
+    await write(store, [written], vectors(1))
 
     (hits,) = await store.search_dense(Scope(collection), vectors(1), 3)
     assert [hit.chunk for hit in hits] == [written]
@@ -107,31 +130,37 @@ async def test_a_chunk_comes_back_as_it_was_written(store, collection):
 async def test_writing_a_chunk_twice_is_writing_it_once(store, collection):
     one = chunk(collection_id=collection)
 
-    await store.upsert([one], vectors(0))
-    await store.upsert([one], vectors(0))
+    await write(store, [one], vectors(0))
+    await write(store, [one], vectors(0))
 
     assert await store.count(collection, one.document_id, 1) == 1
 
 
-async def test_many_queries_share_a_call_and_keep_their_order(store, collection):
+async def test_many_vectors_share_a_call_and_keep_their_order(store, collection):
+    await write(store, [chunk(text, collection_id=collection) for text in "abc"], vectors(0, 1, 2))
+
+    found = await store.search_dense(Scope(collection), vectors(2, 0), 1)
+
+    assert [[hit.chunk.text for hit in hits] for hits in found] == [["c"], ["a"]]
+
+
+async def test_many_questions_share_a_call_and_keep_their_order(lite, collection):
     texts = ["winter tyres", "summer holidays", "冬季轮胎的价格"]
-    await store.upsert([chunk(text, collection_id=collection) for text in texts], vectors(0, 1, 2))
+    await write(lite, [chunk(text, collection_id=collection) for text in texts], vectors(0, 1, 2))
 
-    dense = await store.search_dense(Scope(collection), vectors(2, 0), 1)
-    sparse = await store.search_sparse(Scope(collection), ["holidays in summer?", "轮胎", "zebra"], 3)
+    sparse = await lite.search_sparse(Scope(collection), ["holidays in summer?", "轮胎", "zebra"], 3)
 
-    assert [[hit.chunk.text for hit in hits] for hits in dense] == [[texts[2]], [texts[0]]]
     assert [[hit.chunk.text for hit in hits] for hits in sparse] == [[texts[1]], [texts[2]], []]
 
 
-async def test_better_hits_have_higher_scores_on_both_sides(store, collection):
+async def test_better_hits_have_higher_scores_on_both_sides(lite, collection):
     texts = ["apple", "apple banana cherry", "apple banana cherry cherry cherry", "kiwi", "lemon"]
     rng = np.random.default_rng(1)
     random = rng.normal(size=(5, DIMS)).astype(np.float32)
-    await store.upsert([chunk(text, collection_id=collection) for text in texts], random)
+    await write(lite, [chunk(text, collection_id=collection) for text in texts], random)
 
-    (dense,) = await store.search_dense(Scope(collection), random[:1], 5)
-    (sparse,) = await store.search_sparse(Scope(collection), ["cherry banana"], 5)
+    (dense,) = await lite.search_dense(Scope(collection), random[:1], 5)
+    (sparse,) = await lite.search_sparse(Scope(collection), ["cherry banana"], 5)
 
     assert dense[0].chunk.text == "apple"
     for hits in (dense, sparse):
@@ -140,21 +169,28 @@ async def test_better_hits_have_higher_scores_on_both_sides(store, collection):
     assert all(hit.score > 0 for hit in sparse)
 
 
-async def test_words_of_the_title_and_headings_are_searched_too(store, collection):
+async def test_words_of_the_title_and_headings_are_searched_too(lite, collection):
     one = chunk("the price is 80", collection_id=collection, headings=("Rims",))
-    await store.upsert([one], vectors(0))
+    await write(lite, [one], vectors(0))
 
     for query in ("tyres", "rims"):
-        (hits,) = await store.search_sparse(Scope(collection), [query], 1)
+        (hits,) = await lite.search_sparse(Scope(collection), [query], 1)
         assert [hit.chunk for hit in hits] == [one]
 
 
 async def test_another_collection_is_never_seen(store, collection):
-    await store.upsert([chunk("mine", collection_id=collection)], vectors(0))
-    await store.upsert([chunk("theirs", collection_id=f"{collection}-other")], vectors(0))
+    await write(store, [chunk("mine", collection_id=collection)], vectors(0))
+    await write(store, [chunk("theirs", collection_id=f"{collection}-other")], vectors(0))
 
     assert await everything(store, Scope(collection)) == {"mine"}
-    (hits,) = await store.search_sparse(Scope(collection), ["theirs"], 5)
+
+
+async def test_another_collections_words_are_never_found(lite, collection):
+    await write(lite, [chunk("mine", collection_id=collection)], vectors(0))
+    await write(lite, [chunk("theirs", collection_id=f"{collection}-other")], vectors(0))
+
+    (hits,) = await lite.search_sparse(Scope(collection), ["theirs"], 5)
+
     assert hits == []
 
 
@@ -162,17 +198,20 @@ async def test_old_generations_and_documents_and_collections_are_deleted(store, 
     document = str(uuid.uuid4())
     mine = [chunk(f"g{n}", collection_id=collection, document_id=document, generation=n) for n in (1, 2, 3)]
     other = chunk("other", collection_id=collection)
-    await store.upsert([*mine, other], vectors(0, 0, 0, 0))
+    await write(store, [*mine, other], vectors(0, 0, 0, 0))
 
     await store.delete_document(collection, document, below_generation=3)
+    await settled(store)
     assert await everything(store, Scope(collection)) == {"g3", "other"}
 
     await store.delete_document(collection, document)
     await store.delete_document(collection, document)
+    await settled(store)
     assert await everything(store, Scope(collection)) == {"other"}
     assert await store.count(collection, document, 3) == 0
 
     await store.delete_collection(collection)
+    await settled(store)
     assert await everything(store, Scope(collection)) == set()
 
 
@@ -182,7 +221,7 @@ async def test_what_does_not_fit_is_refused_before_anything_is_written(store, co
 
     for bad, told in ((long, "its text takes 90,000 bytes"), (heavy, "its metadata takes")):
         with pytest.raises(InvalidArgument, match=told):
-            await store.upsert([chunk("fine", collection_id=collection), bad], vectors(0, 1))
+            await write(store, [chunk("fine", collection_id=collection), bad], vectors(0, 1))
 
     assert await everything(store, Scope(collection)) == set()
 
@@ -190,7 +229,7 @@ async def test_what_does_not_fit_is_refused_before_anything_is_written(store, co
 async def test_long_headings_push_out_words_and_nothing_else(store, collection):
     deep = chunk("tail", collection_id=collection, headings=tuple(["word " * 4_000] * 4))
 
-    await store.upsert([deep], vectors(0))
+    await write(store, [deep], vectors(0))
 
     assert await everything(store, Scope(collection)) == {"tail"}
 
@@ -238,7 +277,7 @@ def holds(condition: Condition, of: Chunk) -> bool:
 
 @pytest_asyncio.fixture(scope="session")
 async def people(store: MilvusVectors) -> MilvusVectors:
-    await store.upsert(PEOPLE, vectors(*[0] * len(PEOPLE)))
+    await write(store, PEOPLE, vectors(*[0] * len(PEOPLE)))
     return store
 
 
@@ -269,7 +308,7 @@ async def test_it_survives_a_crash_of_the_server_and_says_so_meanwhile(tmp_path:
     server = MilvusServer(tmp_path)
     async with server, MilvusVectors(server.uri, "", EMBEDDER, timeout_s=5) as store:
         written = [chunk(f"row {n}") for n in range(20)]
-        await store.upsert(written, vectors(*[n % DIMS for n in range(20)]))
+        await write(store, written, vectors(*[n % DIMS for n in range(20)]))
 
         await server.kill()
         with pytest.raises(Unavailable):
@@ -301,19 +340,19 @@ async def test_it_waits_for_a_server_that_starts_late_and_several_may_set_up_at_
             await store.__aexit__(None, None, None)
 
 
-async def test_another_embedding_model_is_refused_on_the_same_data(store, milvus):
+async def test_another_embedding_model_is_refused_on_the_same_data(lite, milvus_lite):
     other = EmbedderInfo("another", "1", DIMS, 512, frozenset(), "", "")
 
     with pytest.raises(FailedPrecondition, match="chunks_toy_model_1"):
-        async with MilvusVectors(milvus.uri, "", other):
+        async with MilvusVectors(milvus_lite.uri, "", other):
             pass
 
 
-async def test_a_silent_server_is_a_deadline(store, milvus, monkeypatch):
+async def test_a_silent_server_is_a_deadline(store, monkeypatch):
     monkeypatch.setattr(store, "_timeout_s", 0.0)
 
     with pytest.raises(DeadlineExceeded):
-        await store.search_sparse(Scope("c"), ["x"], 1)
+        await store.search_dense(Scope("c"), vectors(0), 1)
 
 
 def test_the_sides_are_the_names_of_the_vector_fields():

@@ -13,6 +13,7 @@ from ragmesh.inference.port import EmbedderInfo, Role
 from ragmesh.storage.vectors.port import Hit, Scope, Vectors
 from svc_query.ports import Collection, Live
 from svc_query.retrieve import Mode, Retriever, Search
+from tests.query_fakes import passage
 
 
 class Embedder:
@@ -32,6 +33,8 @@ class Embedder:
 
 class Store:
     """Both sides return the same chunks, best first."""
+
+    ranks_words = True
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:
         self.chunks = chunks
@@ -185,3 +188,15 @@ async def test_the_time_is_accounted_for():
     assert hybrid.search_s >= 0
     assert sparse.embed_s == 0
     assert sparse.collection == Collection("tenant/c", 1)
+
+
+@pytest.mark.parametrize("mode", Mode)
+async def test_where_words_cannot_be_ranked_every_mode_is_served_dense_and_says_so(mode: Mode):
+    store = Store([passage("found")])
+    store.ranks_words = False
+    async with Retriever(Embedder(), store, Documents({"guide": 1})) as retriever:
+        found = await retriever.retrieve(Search("acme", "default", "tyres", 1, mode))
+
+    assert found.mode is Mode.DENSE
+    assert [hit.chunk.text for hit in found.hits] == ["found"]
+    assert store.sides == ["dense"]

@@ -74,13 +74,13 @@ def _is_not(field: str, value: str) -> str:
         return EVERYTHING
     if field in FIELDS:
         return f"{field} != {literal}"
-    return f"(not exists {field} or {field} != {literal})"
+    return f"({_exists(field, exists=False)} or {field} != {literal})"
 
 
 def _exists(field: str, *, exists: bool) -> str:
     if field in FIELDS:
         return EVERYTHING if exists else NOTHING
-    return f"exists {field}" if exists else f"not exists {field}"
+    return f"(exists {field})" if exists else f"(not (exists {field}))"  # Milvus 2.3 needs each bracket
 
 
 def _in_range(field: str, bounds: InRange) -> str:

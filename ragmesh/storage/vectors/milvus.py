@@ -1,4 +1,4 @@
-"""Chunks in Milvus: a cluster, a standalone server or Milvus Lite's server, all by the same calls.
+"""Chunks in Milvus: a cluster, a standalone server or Milvus Lite's server, by the same calls as far as they go.
 
 async with MilvusVectors("http://127.0.0.1:19530", "", embedder.info) as vectors:
     await vectors.upsert(chunks, await embedder.embed(texts, Role.PASSAGE))
@@ -19,10 +19,12 @@ from pymilvus import AsyncMilvusClient, MilvusClient, MilvusException
 from ragmesh.chunk import Chunk
 from ragmesh.errors import DeadlineExceeded, FailedPrecondition, Internal, MeshError, Unavailable
 from ragmesh.inference.port import EmbedderInfo
+from ragmesh.storage.vectors.capabilities import Capabilities
 from ragmesh.storage.vectors.expression import expression, quoted
 from ragmesh.storage.vectors.port import Hit, Scope, Side, Vectors
 from ragmesh.storage.vectors.schema import (
     READ_FIELDS,
+    WORDS,
     chunk_of,
     collection_name,
     indexes,
@@ -32,6 +34,12 @@ from ragmesh.storage.vectors.schema import (
 
 ALIAS = "chunks"
 SAMPLED_ORDINALS = 8  # of each document: where it says what it is about
+# A Strong read waits until Milvus has applied all that was written before it began: 200 ms on a quiet server, which
+# is how often its clock ticks. A Bounded one takes 2 ms and may be seconds behind. What a worker reads back before it
+# says READY is therefore read Strong. Searches are Bounded: the nodes that answered the worker have the document by
+# then, and what must not be shown any more is taken out by the check for life, not by Milvus.
+READ_BACK = "Strong"
+SEARCH = "Bounded"
 STARTUP_S = 120.0
 STARTUP_PAUSE_S = 0.25
 NEVER_MS = 2**31 - 1
@@ -72,6 +80,8 @@ class MilvusVectors:
         self._timeout_s = timeout_s
         self._startup_s = startup_s
         self._setting_up = asyncio.Lock()
+        self._upserts = True
+        self._ranks_words = True
 
     async def __aenter__(self) -> Self:
         await self._wait_until_set_up()
@@ -83,18 +93,30 @@ class MilvusVectors:
     ) -> None:
         await self._client.close()
 
+    @property
+    def ranks_words(self) -> bool:
+        """Whether `search_sparse` can be asked: not every server can."""
+        return self._ranks_words
+
     async def upsert(self, chunks: Sequence[Chunk], vectors: Vectors) -> None:
         """Writes chunks with their vectors, shape (len(chunks), dims)."""
-        rows = [row_of(chunk, vector) for chunk, vector in zip(chunks, vectors, strict=True)]
-        if rows:
+        rows = [
+            row_of(chunk, vector, bm25=self._ranks_words) for chunk, vector in zip(chunks, vectors, strict=True)
+        ]
+        if not rows:
+            return
+        if self._upserts:
             await self._call(lambda: self._client.upsert(ALIAS, rows, retry_times=0))
+            return
+        await self._call(lambda: self._client.delete(ALIAS, ids=[row["chunk_id"] for row in rows], retry_times=0))
+        await self._call(lambda: self._client.insert(ALIAS, rows, retry_times=0))
 
     async def count(self, collection_id: str, document_id: str, generation: int) -> int:
-        """How many chunks of a generation a search can see."""
+        """How many chunks of a generation every search that begins from now on can see."""
         where = f"{_document(collection_id, document_id)} and generation == {generation}"
         found = await self._call(
             lambda: self._client.query(
-                ALIAS, where, output_fields=["count(*)"], consistency_level="Strong", retry_times=0
+                ALIAS, where, output_fields=["count(*)"], consistency_level=READ_BACK, retry_times=0
             )
         )
         return int(found[0]["count(*)"])
@@ -124,7 +146,9 @@ class MilvusVectors:
         """At most `limit` chunks from the beginnings of documents; the same ones as long as nothing changes."""
         where = f"{expression(scope)} and ordinal < {SAMPLED_ORDINALS}"
         rows = await self._call(
-            lambda: self._client.query(ALIAS, where, output_fields=READ_FIELDS, limit=limit, retry_times=0)
+            lambda: self._client.query(
+                ALIAS, where, output_fields=READ_FIELDS, limit=limit, consistency_level=SEARCH, retry_times=0
+            )
         )
         return sorted(map(chunk_of, rows), key=attrgetter("chunk_id"))
 
@@ -138,6 +162,7 @@ class MilvusVectors:
                 limit,
                 output_fields=READ_FIELDS,
                 anns_field=side.value,
+                consistency_level=SEARCH,
                 retry_times=0,
             )
         )
@@ -145,7 +170,7 @@ class MilvusVectors:
 
     async def _delete(self, where: str) -> None:
         await self._call(
-            lambda: self._client.delete(ALIAS, filter=where, consistency_level="Strong", retry_times=0)
+            lambda: self._client.delete(ALIAS, filter=where, consistency_level=READ_BACK, retry_times=0)
         )
 
     async def _call(self, call: Callable[[], Awaitable[Result]]) -> Result:
@@ -185,15 +210,28 @@ class MilvusVectors:
         """
         client: Any = MilvusClient(self._uri, token=self._token, timeout=self._timeout_s)
         try:
+            server = Capabilities.of(str(client.get_server_version()))
             name = collection_name(self._embedder)
             if not client.has_collection(name):
-                client.create_collection(name, schema=schema(self._embedder.dims))
-            if len(client.list_indexes(name)) < len(indexes()):
-                client.create_index(name, indexes())
+                client.create_collection(name, schema=schema(self._embedder.dims, bm25=server.bm25))
+            bm25 = any(field["name"] == WORDS for field in client.describe_collection(name)["fields"])
+            wanted = indexes(bm25=bm25)
+            if len(client.list_indexes(name)) < len(wanted):
+                client.create_index(name, wanted)
             client.load_collection(name)
             self._check_alias(client, name)
+            self._adapt(server, bm25=bm25)
         finally:
             client.close()
+
+    def _adapt(self, server: Capabilities, *, bm25: bool) -> None:
+        """To the server, and to a collection that an older one made."""
+        if self._ranks_words and not bm25:
+            log.warning(
+                "milvus.no_bm25", version=server.version, effect="hybrid and sparse search are served dense"
+            )
+        self._upserts = server.upserts
+        self._ranks_words = bm25
 
     def _check_alias(self, client: Any, name: str) -> None:
         """Points the alias at the collection if it is new. Moving it is for a re-embedding, when it is complete."""

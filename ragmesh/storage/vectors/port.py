@@ -38,14 +38,17 @@ class Hit:
 
 
 class ChunkWriter(Protocol):
-    """The half that ingestion needs. Every method is idempotent and visible to searches when it returns."""
+    """The half that ingestion needs. Every method is idempotent.
+
+    Searches may see what was written or deleted a moment later, but nothing older than what `count` has told.
+    """
 
     async def upsert(self, chunks: Sequence[Chunk], vectors: Vectors) -> None:
         """Writes chunks with their vectors, shape (len(chunks), dims)."""
         ...
 
     async def count(self, collection_id: str, document_id: str, generation: int) -> int:
-        """How many chunks of a generation a search can see."""
+        """How many chunks of a generation every search that begins from now on can see."""
         ...
 
     async def delete_document(
@@ -61,6 +64,11 @@ class ChunkWriter(Protocol):
 
 class ChunkSearcher(Protocol):
     """The half that questions need. Raises Unavailable, DeadlineExceeded."""
+
+    @property
+    def ranks_words(self) -> bool:
+        """Whether `search_sparse` can be asked: not every server can."""
+        ...
 
     async def search_dense(self, scope: Scope, vectors: Vectors, limit: int) -> Sequence[Sequence[Hit]]:
         """The `limit` nearest chunks of each vector, shape (n, dims); one list for each, best first."""

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,10 @@ from ragmesh.inference.port import EmbedderInfo
 
 VARCHAR_MAX_BYTES = 65_535
 JSON_MAX_BYTES = 65_536
+HEADINGS_MAX = 10  # that many of that length fit into a JSON field, whatever they hold
+HEADING_MAX_BYTES = 1024
+
+WORDS = "titled"  # the field that BM25 reads
 
 READ_FIELDS = [
     "collection_id",
@@ -46,8 +50,8 @@ def collection_name(embedder: EmbedderInfo) -> str:
     return _NOT_IN_NAMES.sub("_", f"chunks_{embedder.name}_{embedder.version}")
 
 
-def schema(dims: int) -> CollectionSchema:
-    """Fields of a chunk, its vector, and the words that BM25 counts."""
+def schema(dims: int, *, bm25: bool) -> CollectionSchema:
+    """Fields of a chunk, its vector, and where the server knows BM25, the words that it counts."""
     fields = MilvusClient.create_schema(enable_dynamic_field=False)
     fields.add_field("chunk_id", DataType.VARCHAR, is_primary=True, max_length=128)
     fields.add_field("collection_id", DataType.VARCHAR, is_partition_key=True, max_length=64)
@@ -59,37 +63,44 @@ def schema(dims: int) -> CollectionSchema:
     fields.add_field("text", DataType.VARCHAR, max_length=VARCHAR_MAX_BYTES)
     fields.add_field("headings", DataType.JSON)
     fields.add_field("metadata", DataType.JSON)
+    fields.add_field("dense", DataType.FLOAT_VECTOR, dim=dims)
+    if bm25:
+        _add_words(fields)
+    return fields
+
+
+def indexes(*, bm25: bool) -> IndexParams:
+    """How the vectors are searched."""
+    params = MilvusClient.prepare_index_params()
+    params.add_index("dense", index_type="AUTOINDEX", metric_type="COSINE")
+    if bm25:
+        params.add_index(
+            "sparse",
+            index_type="SPARSE_INVERTED_INDEX",
+            metric_type="BM25",
+            params={"bm25_k1": 1.2, "bm25_b": 0.75},
+        )
+    return params
+
+
+def _add_words(fields: CollectionSchema) -> None:
     fields.add_field(
-        "titled",
+        WORDS,
         DataType.VARCHAR,
         max_length=VARCHAR_MAX_BYTES,
         enable_analyzer=True,
         analyzer_params=ANALYZER,
     )
-    fields.add_field("dense", DataType.FLOAT_VECTOR, dim=dims)
     fields.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
-    fields.add_function(Function("words", FunctionType.BM25, ["titled"], ["sparse"]))
-    return fields
+    fields.add_function(Function("words", FunctionType.BM25, [WORDS], ["sparse"]))
 
 
-def indexes() -> IndexParams:
-    """How both vectors are searched."""
-    params = MilvusClient.prepare_index_params()
-    params.add_index("dense", index_type="AUTOINDEX", metric_type="COSINE")
-    params.add_index(
-        "sparse",
-        index_type="SPARSE_INVERTED_INDEX",
-        metric_type="BM25",
-        params={"bm25_k1": 1.2, "bm25_b": 0.75},
-    )
-    return params
-
-
-def row_of(chunk: Chunk, vector: NDArray[np.float32]) -> dict[str, Any]:
+def row_of(chunk: Chunk, vector: NDArray[np.float32], *, bm25: bool) -> dict[str, Any]:
     """A chunk as it is written. Raises InvalidArgument when Milvus could not hold it."""
     _check_size("its text", chunk.text, VARCHAR_MAX_BYTES)
     _check_size("its metadata", json.dumps(dict(chunk.metadata), ensure_ascii=False), JSON_MAX_BYTES)
-    return {
+    words = {WORDS: _cut(chunk.titled, VARCHAR_MAX_BYTES)} if bm25 else {}
+    return words | {
         "chunk_id": chunk.chunk_id,
         "collection_id": chunk.collection_id,
         "document_id": chunk.document_id,
@@ -101,9 +112,8 @@ def row_of(chunk: Chunk, vector: NDArray[np.float32]) -> dict[str, Any]:
         "start": chunk.start,
         "end": chunk.end,
         "text": chunk.text,
-        "headings": list(chunk.headings),
+        "headings": {"path": _fitting(chunk.headings)},  # Milvus 2.3 takes objects only
         "metadata": dict(chunk.metadata),
-        "titled": _cut(chunk.titled, VARCHAR_MAX_BYTES),
         "dense": vector,
     }
 
@@ -111,7 +121,7 @@ def row_of(chunk: Chunk, vector: NDArray[np.float32]) -> dict[str, Any]:
 def chunk_of(row: Row) -> Chunk:
     """A chunk as it was written, from READ_FIELDS."""
     fields: dict[str, Any] = {field: row[field] for field in READ_FIELDS}
-    fields["headings"] = tuple(fields["headings"])
+    fields["headings"] = tuple(fields["headings"]["path"])
     return Chunk(**fields)
 
 
@@ -121,6 +131,10 @@ def _check_size(what: str, value: str, limit: int) -> None:
         raise InvalidArgument(f"a chunk cannot be indexed: {what} takes {size:,} bytes, at most {limit:,} fit")
 
 
+def _fitting(headings: Sequence[str]) -> list[str]:
+    return [_cut(heading, HEADING_MAX_BYTES) for heading in headings[-HEADINGS_MAX:]]
+
+
 def _cut(text: str, limit: int) -> str:
-    """The words that fit: a long heading may push the last ones out, which only BM25 notices."""
+    """As much as fits. Of the words that BM25 reads, long headings may push out the last."""
     return text.encode()[:limit].decode(errors="ignore")

@@ -1917,6 +1917,11 @@ class SearchResponse(betterproto2.Message):
     Where the time went.
     """
 
+    mode: "SearchMode" = betterproto2.field(3, betterproto2.TYPE_ENUM, default_factory=lambda: SearchMode(0))
+    """
+    How candidates were found: as asked, or SEARCH_MODE_DENSE where the vector store can't rank words.
+    """
+
 
 default_message_pool.register_message("ragmesh.v1", "SearchResponse", SearchResponse)
 
