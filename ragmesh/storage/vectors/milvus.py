@@ -35,9 +35,9 @@ from ragmesh.storage.vectors.schema import (
 ALIAS = "chunks"
 SAMPLED_ORDINALS = 8  # of each document: where it says what it is about
 # A Strong read waits until Milvus has applied all that was written before it began: 200 ms on a quiet server, which
-# is how often its clock ticks. A Bounded one takes 2 ms and may be seconds behind. What a worker reads back before it
-# says READY is therefore read Strong. Searches are Bounded: the nodes that answered the worker have the document by
-# then, and what must not be shown any more is taken out by the check for life, not by Milvus.
+# is how often its clock ticks. A Bounded one takes 2 ms and may be seconds behind. What a worker reads back before
+# it says READY is therefore read Strong. Searches are Bounded: the nodes that answered the worker have the document
+# by then, and what must not be shown any more is taken out by the check for life, not by Milvus.
 READ_BACK = "Strong"
 SEARCH = "Bounded"
 STARTUP_S = 120.0
