@@ -32,6 +32,7 @@ SQLITE_PRAGMAS = ("busy_timeout = 15000", "synchronous = FULL", "foreign_keys = 
 LOCK_WAIT_S = 15.0
 POOL_SIZE = 8  # connections of one process
 WRITES = "ragmesh_writes"  # execution option of a writing transaction
+AWAY = ("08", "53", "57P")  # SQLSTATE: no connection, out of resources, starting or stopping
 MIGRATION_LOCK = 0x7261676D  # any number that nobody else locks in PostgreSQL
 
 
@@ -145,6 +146,11 @@ async def _reported() -> AsyncIterator[None]:
     except (OperationalError, PoolTimeoutError, ConnectionError) as error:
         raise Unavailable("the database can't be reached or is busy; try again") from error
     except DBAPIError as error:
-        if not error.connection_invalidated:
+        if not _is_away(error):
             raise
-        raise Unavailable("the connection to the database broke; try again") from error
+        raise Unavailable("the database went away or is starting; try again") from error
+
+
+def _is_away(error: DBAPIError) -> bool:
+    """Whether the server is not there at the moment, rather than against what it was asked."""
+    return error.connection_invalidated or str(getattr(error.orig, "sqlstate", "")).startswith(AWAY)
