@@ -1,17 +1,19 @@
 """`python -m chaos`."""
 
+import logging
 import random
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
+import structlog
 import typer
 import uvloop
 
-from chaos import faults, report
+from chaos import faults, report, rolling
 from chaos.disk import small_disk
 from chaos.mesh import Mesh, running
 from chaos.run import Goal, Outcome, Run
@@ -45,6 +47,7 @@ def run(
     if context.invoked_subcommand:
         return
     random.seed(seed)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # the SDK's own news
     with _folder(keep) as folder:
         outcome = uvloop.run(_run(folder, profile, replicas, Goal(documents, searches), only))
         report.save(outcome, folder / "run.json")
@@ -59,21 +62,44 @@ def run(
 
 async def _run(folder: Path, profile: str, replicas: str, goal: Goal, only: str) -> Outcome:
     with small_disk(folder / "disk") as disk:
-        async with _mesh(folder, profile, replicas, disk) as mesh:
+        environment = {**_models(), "RAGMESH_LEASE_S": "5"}
+        if disk:
+            environment["RAGMESH_BLOBS_URL"] = f"file://{disk}/blobs"
+        arguments = ("--profile", profile, "--replicas", replicas)
+        async with running(folder / "data", *arguments, **environment) as mesh:
             everything = faults.every(mesh.processes(), disk)
             chosen = [fault for fault in everything if only in f"{fault.name} {fault.target}"]
-            return await Run(mesh).play(chosen, goal)
+            return await Run(mesh, says=lambda episode: typer.echo(report.line(episode))).play(chosen, goal)
 
 
-@asynccontextmanager
-async def _mesh(folder: Path, profile: str, replicas: str, disk: Path | None) -> AsyncIterator[Mesh]:
+@app.command("rolling")
+def roll(profile: Profile = "mesh", replicas: Replicas = REPLICAS, rate: float = rolling.RATE) -> None:
+    """Searches at a fixed rate while every instance of a replicated service is restarted, one after the other."""
+    _measure(profile, replicas, lambda mesh: rolling.rolling_restart(mesh, rate=rate))
+
+
+@app.command()
+def kill(
+    profile: Profile = "mesh", replicas: Replicas = REPLICAS, name: str = "query-2", clients: int = rolling.CLIENTS
+) -> None:
+    """Searches from many clients while one instance is killed."""
+    _measure(profile, replicas, lambda mesh: rolling.killed(mesh, name, clients=clients))
+
+
+def _measure(profile: str, replicas: str, measure: Callable[[Mesh], Awaitable[rolling.Measured]]) -> None:
+    async def measured() -> rolling.Measured:
+        arguments = ("--profile", profile, "--replicas", replicas)
+        with _folder(None) as folder:
+            async with running(folder, *arguments, module="ragmesh.cli", **_models()) as mesh:
+                return await measure(mesh)
+
+    found = uvloop.run(measured())
+    typer.echo(report.table([rolling.HEAD, found.row()]))
+
+
+def _models() -> dict[str, str]:
     models = build.build(load(), lambda step, share: typer.echo(f"models {share:4.0%}: {step}"))
-    environment = {"RAGMESH_MODELS_DIR": str(models), "RAGMESH_LEASE_S": "5"}
-    if disk:
-        environment["RAGMESH_BLOBS_URL"] = f"file://{disk}/blobs"
-    arguments = ("--profile", profile, "--replicas", replicas)
-    async with running(folder / "data", *arguments, **environment) as mesh:
-        yield mesh
+    return {"RAGMESH_MODELS_DIR": str(models)}
 
 
 @contextmanager

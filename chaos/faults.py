@@ -125,7 +125,7 @@ class Network:
 
 
 def cut(target: str) -> Network:
-    """Connections are reset, and new ones too."""
+    """Connections are reset, and new ones refused."""
     return Network(target, "network cut", Proxy.cut)
 
 

@@ -13,6 +13,7 @@ class Attempt:
     operation: str
     error: str  # its kind; empty when it succeeded
     is_last: bool  # the call ends with this try
+    detail: str = ""  # the error in the mesh's words
 
 
 @dataclass(slots=True)
@@ -21,9 +22,9 @@ class Journal:
 
     attempts: list[Attempt] = field(default_factory=list[Attempt])
 
-    def add(self, operation: str, *, error: str = "", is_last: bool = True) -> None:
+    def add(self, operation: str, *, error: str = "", detail: str = "", is_last: bool = True) -> None:
         """Takes down a try that has just ended."""
-        self.attempts.append(Attempt(time.monotonic(), operation, error, is_last))
+        self.attempts.append(Attempt(time.monotonic(), operation, error, is_last, detail))
 
     def since(self, began: float, until: float = float("inf")) -> list[Attempt]:
         """What ended in a span of time."""
@@ -48,3 +49,9 @@ def failed(attempts: list[Attempt]) -> dict[str, int]:
     """Calls that nobody tried again, by kind, the most frequent first."""
     final = (each for each in attempts if each.error and each.is_last)
     return dict(Counter(f"{each.operation}: {each.error}" for each in final).most_common())
+
+
+def told(attempts: list[Attempt], began: float) -> list[str]:
+    """When the failed tries ended and what was said, for whoever looks into a run."""
+    failures = (each for each in attempts if each.error)
+    return [f"{each.ended - began:.2f} s {each.operation}: {each.error}: {each.detail[:200]}" for each in failures]

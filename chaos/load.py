@@ -192,7 +192,7 @@ class Load:
                 answer = await call()
             except Refused as refused:
                 gives_up = not refused.is_retriable or time.monotonic() - began > PATIENCE_S
-                self.journal.add(operation, error=refused.kind, is_last=gives_up)
+                self.journal.add(operation, error=refused.kind, detail=refused.detail, is_last=gives_up)
                 if gives_up:
                     return None
                 delay_s = min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** (tries - 1))

@@ -28,11 +28,14 @@ POLL_S = 0.2
 class Mesh:
     """A mesh that runs. Its processes are known by the names that `ragmesh up` gives them."""
 
-    def __init__(self, data_dir: Path, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
+    def __init__(
+        self, data_dir: Path, module: str, arguments: tuple[str, ...], environment: dict[str, str]
+    ) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
         self.data_dir = data_dir
         self.proxies: dict[str, Proxy] = {}
         self._port = free_ports(1)[0]
+        self._module = module
         self._arguments = arguments
         self._environment = environment
         self._proxied = AsyncExitStack()
@@ -59,7 +62,16 @@ class Mesh:
     async def start(self) -> None:
         """Starts it, and returns once its edge can serve. Fails with what it printed when it can't."""
         self._up = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "chaos.up", "up", "--data-dir", str(self.data_dir), "--port", str(self._port)),
+            *(
+                sys.executable,
+                "-m",
+                self._module,
+                "up",
+                "--data-dir",
+                str(self.data_dir),
+                "--port",
+                str(self._port),
+            ),
             *self._arguments,
             env={**os.environ, "RAGMESH_DATA_DIR": str(self.data_dir), **self._environment},
             stdout=asyncio.subprocess.PIPE,
@@ -67,9 +79,11 @@ class Mesh:
         )
         ready = asyncio.Event()
         self._reading = asyncio.create_task(self._read(cast("asyncio.StreamReader", self._up.stdout), ready))
-        await asyncio.wait_for(ready.wait(), READY_WITHIN_S)
-        if self._up.returncode is not None:
-            raise RuntimeError(f"the mesh did not start:\n{self._printed()}")
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait({self._reading, waiting}, timeout=READY_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.is_set():
+            waiting.cancel()
+            raise RuntimeError(f"the mesh did not start:\n{self._printed()}") from self._trouble()
 
     async def cut_power(self) -> None:
         """Kills everything at once, as far as that can be done."""
@@ -104,6 +118,9 @@ class Mesh:
         while self.processes().get(name, before) == before:  # noqa: ASYNC110 it is another process's event
             await asyncio.sleep(POLL_S)
 
+    def _trouble(self) -> BaseException | None:
+        return self._reading.exception() if self._reading.done() else None
+
     def _printed(self) -> str:
         return (self.data_dir / "up.log").read_text()
 
@@ -119,7 +136,6 @@ class Mesh:
                         ready.set()
                     case _:
                         pass
-        ready.set()
 
     async def _open(self, name: str, port: int) -> None:
         proxy = Proxy((DETOUR, port), (LOOPBACK, port))
@@ -127,9 +143,14 @@ class Mesh:
 
 
 @asynccontextmanager
-async def running(data_dir: Path, *arguments: str, **environment: str) -> AsyncIterator[Mesh]:
-    """Starts a mesh with these arguments of `ragmesh up`, and stops it at the end."""
-    mesh = Mesh(data_dir, arguments, environment)
+async def running(
+    data_dir: Path, *arguments: str, module: str = "chaos.up", **environment: str
+) -> AsyncIterator[Mesh]:
+    """Starts a mesh with these arguments of `ragmesh up`, and stops it at the end.
+
+    With the module `ragmesh.cli` there are no proxies, and so no trouble with the network.
+    """
+    mesh = await asyncio.to_thread(Mesh, data_dir, module, arguments, environment)
     try:
         await mesh.start()
         yield mesh

@@ -1,7 +1,7 @@
 """A TCP proxy that can be told to cut, swallow or delay what goes through it.
 
 async with Proxy(("127.0.0.2", port), ("127.0.0.1", port)) as proxy:
-    proxy.cut()          # connections are reset, and new ones too
+    proxy.cut()          # connections are reset, and new ones refused
     proxy.heal()
 """
 
@@ -13,19 +13,20 @@ from typing import Self
 Address = tuple[str, int]
 
 PIECE_BYTES = 64 * 1024
+POLL_S = 0.05
 
 
 class Condition(StrEnum):
     """What the network is like."""
 
     OPEN = "open"
-    CUT = "cut"  # every connection is reset
+    CUT = "cut"  # every connection is reset, and new ones are refused
     SILENT = "silent"  # connections stay, and nothing arrives: a cable that was pulled
     SLOW = "slow"
 
 
 class Proxy:
-    """Listens at one address and passes everything on to another."""
+    """Listens at one address while another does, and passes everything on to it."""
 
     def __init__(self, listen: Address, target: Address) -> None:
         self._listen = listen
@@ -34,20 +35,27 @@ class Proxy:
         self._delay_s = 0.0
         self._heard = asyncio.Event()  # set while bytes may pass
         self._heard.set()
+        self._opened, self._shut = asyncio.Event(), asyncio.Event()
         self._links: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, *self._listen)
+        self._following = asyncio.create_task(self._follow())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
         self._reset()
-        await asyncio.gather(*self._links, return_exceptions=True)
+        self._following.cancel()
+        await asyncio.gather(self._following, *self._links, return_exceptions=True)
+
+    async def listening(self) -> None:
+        """Returns once a connection can be made."""
+        await self._opened.wait()
 
     def cut(self) -> None:
-        """Resets every connection, and those that come."""
+        """Resets every connection, and refuses new ones."""
         self._condition = Condition.CUT
+        self._opened.clear()
+        self._shut.set()
         self._reset()
 
     def silence(self) -> None:
@@ -68,6 +76,30 @@ class Proxy:
         for link in self._links:
             link.cancel()
 
+    async def _follow(self) -> None:
+        """Refuses connections while the target does: who accepts them and hangs up looks like another fault."""
+        while True:
+            while not await self._can_pass():  # noqa: ASYNC110 it is another process's event
+                await asyncio.sleep(POLL_S)
+            server = await asyncio.start_server(self._accept, *self._listen)
+            self._shut.clear()
+            self._opened.set()
+            try:
+                await self._shut.wait()
+            finally:
+                self._opened.clear()
+                server.close()
+
+    async def _can_pass(self) -> bool:
+        if self._condition is Condition.CUT:
+            return False
+        try:
+            _, writer = await asyncio.open_connection(*self._target)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = asyncio.create_task(self._serve(reader, writer))
         self._links.add(link)
@@ -75,18 +107,17 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if self._condition is not Condition.CUT:
-                await self._connect(reader, writer)
-        finally:
-            writer.transport.abort()
-
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
             onwards, back = await asyncio.open_connection(*self._target)
-            try:
+        except OSError:
+            self._shut.set()
+            writer.transport.abort()
+            return
+        try:
+            with suppress(OSError):
                 await asyncio.gather(self._pass(reader, back), self._pass(onwards, writer))
-            finally:
-                back.transport.abort()
+        finally:
+            back.transport.abort()
+            writer.transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while piece := await reader.read(PIECE_BYTES):

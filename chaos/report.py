@@ -32,6 +32,11 @@ def markdown(outcome: Outcome) -> str:
     return f"{_totals(outcome)}\n\n{table(_rows(outcome.episodes))}"
 
 
+def line(episode: Episode) -> str:
+    """One fault, for whoever watches a run."""
+    return " | ".join(_row(episode))
+
+
 def table(rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown; the first row is its head."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
@@ -42,7 +47,8 @@ def _totals(outcome: Outcome) -> str:
     wrong = Counter(violation.wrong for violation in outcome.violations)
     lines = [
         "ledger: " + ", ".join(f"**{wrong[kind]}** {kind}" for kind in Wrong),
-        f"{outcome.documents:,} documents accepted, {outcome.deletes:,} deleted, {outcome.reprocesses:,} reprocessed",
+        f"{outcome.documents:,} documents accepted",
+        f"{outcome.deletes:,} deletes, {outcome.reprocesses:,} times a document indexed anew",
         f"{outcome.searches:,} searches, {outcome.answers:,} answers",
         f"{outcome.tries - outcome.retried:,} calls in all, {outcome.retried:,} tries repeated",
         f"{sum(outcome.failed.values()):,} calls failed for good{_named(outcome.failed)}",

@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import aiohttp
-import structlog
 
 from chaos import journal, sessions
 from chaos.audit import audit
@@ -16,8 +15,6 @@ from chaos.journal import Journal
 from chaos.ledger import Ledger, Violation
 from chaos.load import Load, Rates
 from chaos.mesh import Mesh
-
-log = structlog.get_logger()
 
 TENANTS = ("tide", "storm")  # beside the edge's own
 QUIET_S = 2.5  # without an error: it is over
@@ -37,6 +34,7 @@ class Episode:
     failed: dict[str, int]  # calls that failed for good
     recovery_s: float | None  # from the fault to the last failed try; None: not back in time
     violations: int
+    told: Sequence[str]  # every failed try
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +72,7 @@ class Run:
     rates: Rates = field(default_factory=Rates)
     ledger: Ledger = field(default_factory=Ledger)
     journal: Journal = field(default_factory=Journal)
+    says: Callable[[Episode], object] = lambda _: None
 
     async def play(self, faults: Sequence[Fault], goal: Goal = Goal(), *, warm_s: float = 5.0) -> Outcome:
         """Lets every fault happen under load, goes on until the goal is reached, and audits what is there."""
@@ -120,8 +119,9 @@ class Run:
             failed=journal.failed(attempts),
             recovery_s=max(0.0, self.journal.last_error_at() - began) if is_back else None,
             violations=len(self.ledger.violations) - wrong,
+            told=journal.told(attempts, began),
         )
-        log.info("chaos.episode", **asdict(episode))
+        self.says(episode)
         return episode
 
     async def _back(self, healed: float, http: aiohttp.ClientSession) -> bool:

@@ -16,7 +16,7 @@ from ragmesh.client import Client
 from ragmesh.errors import AlreadyExists, MeshError, NotFound
 from ragmesh.rpc.context import DEFAULT_TENANT
 from ragmesh.settings import Settings
-from ragmesh.v1 import Chunk, Condition, Document, Filter
+from ragmesh.v1 import AnswerError, Chunk, Condition, Document, Filter
 
 TIMEOUT_S = 20.0  # of a call but an answer
 ANSWER_TIMEOUT_S = 90.0
@@ -27,9 +27,10 @@ ANSWER_TOKENS = 8
 class Refused(Exception):
     """A call that did not succeed."""
 
-    def __init__(self, kind: str, *, is_retriable: bool, after_s: float = 0.0) -> None:
-        super().__init__(kind)
+    def __init__(self, kind: str, detail: str = "", *, is_retriable: bool, after_s: float = 0.0) -> None:
+        super().__init__(f"{kind}: {detail}")
         self.kind = kind
+        self.detail = detail  # in the mesh's words
         self.is_retriable = is_retriable
         self.after_s = after_s  # the mesh's own hint when to come back
 
@@ -129,6 +130,7 @@ class EdgeSession:
             raise Missing
         raise Refused(
             f"{response.status} {code}".strip(),
+            (body or {}).get("detail", ""),
             is_retriable=response.status in RETRIABLE or code == "ABORTED",
             after_s=float(response.headers.get("Retry-After", 0)),
         )
@@ -193,7 +195,7 @@ class DirectSession:
             answering = self.client.answer(question, collection=collection, max_tokens=ANSWER_TOKENS)
             async for event in answering:
                 if event.error:
-                    raise Refused(f"gRPC stream {event.error.code}", is_retriable=event.error.retriable)
+                    raise _broken(event.error)
                 if event.sources:
                     cited += [_hit(citation.chunk) for citation in event.sources.citations if citation.chunk]
         return cited
@@ -209,8 +211,12 @@ def _refusals() -> Iterator[None]:
         raise Refused("gRPC time-out", is_retriable=True) from None
     except MeshError as error:
         raise Refused(
-            f"gRPC {error.code}", is_retriable=error.retriable, after_s=error.retry_after_s or 0
+            f"gRPC {error.code}", error.message, is_retriable=error.retriable, after_s=error.retry_after_s or 0
         ) from error
+
+
+def _broken(error: AnswerError) -> Refused:
+    return Refused(f"gRPC stream {error.code}", error.message, is_retriable=error.retriable)
 
 
 def _seen(document: Document) -> Seen:

@@ -1,6 +1,5 @@
 """The short run: a fault of each kind under a steady load, and a ledger that holds the mesh to its word."""
 
-
 import pytest
 
 from chaos.faults import few
