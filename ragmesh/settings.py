@@ -62,7 +62,14 @@ class Settings(BaseSettings):
         SecretStr("memory:"),
         description="where answers and query embeddings are cached: memory:, or redis://[USER:PASSWORD@]HOST:PORT/DB",
     )
-    blobs_url: str = Field("", description="where originals are kept; empty for files in the data folder")
+    blobs_url: str = Field(
+        "", description="where originals are kept: s3://BUCKET/PREFIX, gs://…; empty for files in the data folder"
+    )
+    s3_endpoint: str = Field("", description="URL of a store that speaks S3; empty for AWS")
+    s3_region: str = Field("", description="its region; AWS_REGION is honoured too")
+    s3_access_key_id: str = Field("", description="empty for what AWS_ACCESS_KEY_ID or the machine's role says")
+    s3_secret_access_key: SecretStr = Field(SecretStr(""), description="the secret of the access key")
+    s3_allow_http: bool = Field(False, description="let an S3 endpoint be reached without TLS")
 
     embedder: Literal["multilingual", "english"] = Field(
         "multilingual", description="which embedding model the embedded Triton serves"

@@ -56,7 +56,7 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
         MilvusVectors(settings.milvus_uri, settings.milvus_token.get_secret_value(), embedder.info) as vectors,
     ):
         await migrate(database, MIGRATIONS)
-        yield Parts(settings, database, ObjectBlobs.at(settings.blobs), embedder, vectors)
+        yield Parts(settings, database, ObjectBlobs.of(settings), embedder, vectors)
 
 
 @asynccontextmanager

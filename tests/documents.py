@@ -199,7 +199,7 @@ async def house(folder: Path, **settings: object) -> AsyncIterator[House]:
     vectors, embedder = MemoryVectors(), HashEmbedder()
     async with connect(chosen.database) as database:
         await migrate(database, MIGRATIONS)
-        parts = Parts(chosen, database, ObjectBlobs.at(chosen.blobs), embedder, vectors)
+        parts = Parts(chosen, database, ObjectBlobs.of(chosen), embedder, vectors)
         async with (
             servicer(parts) as service,
             serving("document", [service], chosen) as running,

@@ -157,8 +157,15 @@ async def _ask_redis(server: Server) -> None:
 
 
 async def _ask_milvus(server: Server) -> None:
-    client = await asyncio.to_thread(MilvusClient, server.url, timeout=2)
-    await asyncio.to_thread(client.close)
+    await asyncio.to_thread(_list_collections, server.url)
+
+
+def _list_collections(url: str) -> None:
+    client: Any = MilvusClient(url, timeout=2)
+    try:
+        client.list_collections(timeout=2)  # to connect proves nothing: pymilvus keeps connections of the dead
+    finally:
+        client.close()
 
 
 async def _ask_s3(server: Server) -> None:

@@ -31,9 +31,11 @@ def main(data_dir: str, port: int) -> None:
     # The etcd inside has ports of its own, which are fixed unless a file says otherwise.
     client, peer = _free_ports(2)
     (data / "etcd.yaml").write_text(ETCD.format(host=LOOPBACK, client=client, peer=peer))
-    config.extra_configs = {f"{component}.ip": LOOPBACK for component in COMPONENTS}
+    # Started again after a kill it waits twice as long as this until its own former life is over.
+    config.extra_configs = {f"{component}.ip": LOOPBACK for component in COMPONENTS} | {"common.session.ttl": 5}
     config.resolve()
-    config.cleanup_listen_ports()
+    config.set("proxy_port", port)  # it takes the next one while connections of a killed server linger
+    config.write_config()
     if not (data / "unpacked").exists():
         milvus._initialize_data_files(str(data))
         (data / "unpacked").touch()

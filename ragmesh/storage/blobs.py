@@ -1,6 +1,6 @@
 """Where originals are kept: files on one machine, S3 or GCS in a cluster, through obstore.
 
-blobs = ObjectBlobs.at("file:///var/lib/ragmesh/blobs")
+blobs = ObjectBlobs.of(settings)
 await blobs.write(document_id, pieces)
 async with blobs.local(document_id) as path:
     text = parse(path)
@@ -12,18 +12,27 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, cast
 from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.store import LocalStore, ObjectStore, S3Store, from_url
 
 from ragmesh.errors import NotFound, Unavailable
+from ragmesh.settings import Settings
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3Config  # of its stubs alone
 
 READ_BYTES = 128 * 1024
-PARTS_AT_ONCE = 2  # of 5 MiB each: what one upload holds in memory
+ABORT_S = 5.0
+# A store that is silent for this long is away; a whole transfer may take as long as its reader does.
+CLIENT: "ClientConfig" = {"connect_timeout": "2s", "read_timeout": "10s", "timeout": "1h"}
+RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=5)}
+PARTS_AT_ONCE = 1  # of 5 MiB each; a second one that is under way when its upload is aborted would stay behind
 LIST_LENGTH = 1000
 STAGED = "*#*"  # how obstore names a file that is still being written; keys have no "#"
 
@@ -71,19 +80,38 @@ class ObjectBlobs:
         self._folder = folder
 
     @classmethod
-    def at(cls, url: str) -> Self:
-        """`file:///folder` (made where missing), `s3://bucket/prefix`, `gs://bucket/prefix`."""
-        parts = urlsplit(url)
+    def of(cls, settings: Settings) -> Self:
+        """The store that the settings name: files (in a folder made where missing), S3, or GCS."""
+        parts = urlsplit(settings.blobs)
+        if parts.scheme == "s3":
+            return cls(_s3(settings), None)
         if parts.scheme != "file":
-            return cls(from_url(url), None)
+            return cls(from_url(settings.blobs, client_options=CLIENT, retry_config=RETRIES), None)
         folder = Path(unquote(parts.path))
         return cls(LocalStore(folder, mkdir=True), folder)
 
     async def write(self, key: str, pieces: AsyncIterator[bytes]) -> None:
-        with _reported(key):
-            await obstore.put_async(self._store, key, pieces, max_concurrency=PARTS_AT_ONCE)
+        source = _Source(pieces)
+        putting = asyncio.create_task(self._put(key, source))
+        try:
+            await asyncio.shield(putting)
+        except asyncio.CancelledError:
+            source.stop()  # an upload is aborted for a source that fails, and forgotten by one that is cancelled
+            await asyncio.wait([putting], timeout=ABORT_S)
+            putting.cancel()
+            await asyncio.gather(putting, return_exceptions=True)
+            raise
         if self._folder:
             await asyncio.to_thread(_sync, self._folder, key)
+
+    async def _put(self, key: str, source: "_Source") -> None:
+        try:
+            with _reported(key):
+                await obstore.put_async(self._store, key, source, max_concurrency=PARTS_AT_ONCE)
+        except (NotFound, Unavailable):
+            if source.fault:  # and then the upload could not be aborted
+                raise source.fault from None
+            raise
 
     async def read(self, key: str, *, offset: int = 0) -> AsyncGenerator[bytes]:
         with _reported(key):
@@ -125,6 +153,51 @@ class ObjectBlobs:
         if not self._folder:
             return 0  # remote stores show nothing of an upload that was not completed
         return await asyncio.to_thread(_remove_staged, self._folder, time.time() - older_than_s)
+
+
+class _Source(AsyncIterator[bytes]):
+    """The pieces of an upload, which can be stopped while the next one is awaited, and what they failed with."""
+
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+        self._next: asyncio.Future[bytes] | None = None
+        self._stopped = False
+        self.fault: Exception | None = None
+
+    async def __anext__(self) -> bytes:
+        self._next = asyncio.ensure_future(anext(self._pieces))
+        if self._stopped:
+            self.stop()
+        try:
+            return await self._next
+        except asyncio.CancelledError:
+            self.fault = InterruptedError("the upload was stopped")
+            raise self.fault from None
+        except StopAsyncIteration:
+            raise
+        except Exception as error:
+            self.fault = error
+            raise
+
+    def stop(self) -> None:
+        """Makes the pieces end in a fault."""
+        self._stopped = True
+        if self._next:
+            self._next.cancel()
+
+
+def _s3(settings: Settings) -> S3Store:
+    """What a setting leaves open, obstore takes from AWS_… variables or the machine's role."""
+    given = {
+        "endpoint": settings.s3_endpoint,
+        "region": settings.s3_region,
+        "access_key_id": settings.s3_access_key_id,
+        "secret_access_key": settings.s3_secret_access_key.get_secret_value(),
+    }
+    config = cast("S3Config", {name: value for name, value in given.items() if value})
+    config["disable_bulk_delete"] = True  # one blob at a time is deleted, and not every store knows the other call
+    client: ClientConfig = {**CLIENT, "allow_http": settings.s3_allow_http}
+    return S3Store.from_url(settings.blobs, config=config, client_options=client, retry_config=RETRIES)
 
 
 @contextmanager

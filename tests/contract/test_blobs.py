@@ -7,10 +7,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from obstore.store import MemoryStore
 
 from ragmesh.errors import InvalidArgument, NotFound
+from ragmesh.settings import Settings
 from ragmesh.storage.blobs import Blobs, ObjectBlobs
 from tests.documents import until
+from tests.s3_bucket import make_bucket, s3_settings
+from tests.servers import Server
 
 
 def files(folder: Path) -> list[str]:
@@ -32,9 +37,13 @@ async def keys(blobs: Blobs, older_than_s: float = 0) -> list[str]:
     return sorted([key async for some in blobs.keys(older_than_s=older_than_s) for key in some])
 
 
-@pytest.fixture(params=["file://{folder}/with%20space", "memory:///"])
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
-    return ObjectBlobs.at(request.param.format(folder=tmp_path))
+@pytest_asyncio.fixture(params=["file", "memory", "s3"])
+async def blobs(request: pytest.FixtureRequest, tmp_path: Path, s3: Server) -> Blobs:
+    if request.param == "memory":
+        return ObjectBlobs(MemoryStore(), None)
+    if request.param == "file":
+        return ObjectBlobs.of(Settings(blobs_url=f"file://{tmp_path}/with%20space"))
+    return ObjectBlobs.of(s3_settings(s3, await make_bucket(s3)))
 
 
 async def test_what_is_written_is_read_again_from_any_offset(blobs: Blobs):
@@ -94,7 +103,7 @@ async def test_deleting_removes(blobs: Blobs):
 
 async def test_what_a_killed_process_left_half_written_is_swept_once_it_is_old(tmp_path: Path):
     """Of files only: other stores show nothing that was not completed."""
-    blobs = ObjectBlobs.at(f"file://{tmp_path}")
+    blobs = ObjectBlobs.of(Settings(blobs_url=f"file://{tmp_path}"))
     for name, age_s in (("old#1", 100), ("new#1", 0)):
         (tmp_path / name).write_bytes(b"x")
         os.utime(tmp_path / name, (time.time() - age_s,) * 2)
