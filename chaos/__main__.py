@@ -26,6 +26,7 @@ PAGE = Path("docs/reliability.md")
 app = typer.Typer(add_completion=False)
 
 Profile = Annotated[Literal["embedded", "mesh"], typer.Option(help="which servers the mesh stands on")]
+Page = Annotated[Path, typer.Option(help="page that the table is written into")]
 Replicas = Annotated[str, typer.Option(help="instances of services, as `ragmesh up` takes them")]
 
 
@@ -38,7 +39,7 @@ def run(
     searches: Annotated[int, typer.Option(help="at least so many are made")] = 20_000,
     seed: Annotated[int, typer.Option(help="of everything random in the load")] = 1,
     only: Annotated[str, typer.Option(help="faults whose name or target has this word")] = "",
-    page: Annotated[Path, typer.Option(help="page that the table is written into")] = PAGE,
+    page: Page = PAGE,
     keep: Annotated[
         Path | None, typer.Option(help="folder for data, logs and run.json; else a temporary one")
     ] = None,
@@ -54,7 +55,7 @@ def run(
     text = report.markdown(outcome)
     typer.echo(text)
     if not only:
-        report.write(page, f"chaos on the {profile} profile", text)
+        report.write(page, "faults", text)
     for violation in outcome.violations:
         typer.echo(f"{violation.wrong}: {violation.detail}")
     sys.exit(bool(outcome.violations))
@@ -73,20 +74,30 @@ async def _run(folder: Path, profile: str, replicas: str, goal: Goal, only: str)
 
 
 @app.command("rolling")
-def roll(profile: Profile = "mesh", replicas: Replicas = REPLICAS, rate: float = rolling.RATE) -> None:
+def roll(
+    profile: Profile = "mesh", replicas: Replicas = REPLICAS, rate: float = rolling.RATE, page: Page = PAGE
+) -> None:
     """Searches at a fixed rate while every instance of a replicated service is restarted, one after the other."""
-    _measure(profile, replicas, lambda mesh: rolling.rolling_restart(mesh, rate=rate))
+    row = _measure(profile, replicas, lambda mesh: rolling.rolling_restart(mesh, rate=rate))
+    report.write(page, "rolling restart", row)
 
 
 @app.command()
 def kill(
-    profile: Profile = "mesh", replicas: Replicas = REPLICAS, name: str = "query-2", clients: int = rolling.CLIENTS
+    profile: Profile = "mesh",
+    replicas: Replicas = REPLICAS,
+    name: str = "query-2",
+    clients: int = rolling.CLIENTS,
+    page: Page = PAGE,
 ) -> None:
     """Searches from many clients while one instance is killed."""
-    _measure(profile, replicas, lambda mesh: rolling.killed(mesh, name, clients=clients))
+    row = _measure(profile, replicas, lambda mesh: rolling.killed(mesh, name, clients=clients))
+    report.write(page, "killed instance", row)
 
 
-def _measure(profile: str, replicas: str, measure: Callable[[Mesh], Awaitable[rolling.Measured]]) -> None:
+def _measure(profile: str, replicas: str, measure: Callable[[Mesh], Awaitable[rolling.Measured]]) -> str:
+    """The measurement, as a table."""
+
     async def measured() -> rolling.Measured:
         arguments = ("--profile", profile, "--replicas", replicas)
         with _folder(None) as folder:
@@ -94,7 +105,9 @@ def _measure(profile: str, replicas: str, measure: Callable[[Mesh], Awaitable[ro
                 return await measure(mesh)
 
     found = uvloop.run(measured())
-    typer.echo(report.table([rolling.HEAD, found.row()]))
+    table = report.table([rolling.HEAD, found.row()])
+    typer.echo(table)
+    return table
 
 
 def _models() -> dict[str, str]:

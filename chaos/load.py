@@ -27,9 +27,9 @@ LOOK_S = 1.0  # how often unfinished documents are looked at
 class Rates:
     """Calls per second of the whole load, and the clients that share them."""
 
-    searches: float = 20.0
-    searchers: int = 16
-    uploads: float = 2.0
+    searches: float = 30.0
+    searchers: int = 24
+    uploads: float = 3.0
     uploaders: int = 4
     deletes: float = 0.4
     reprocesses: float = 0.25

@@ -3,9 +3,10 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import cast
 
@@ -86,8 +87,11 @@ class Mesh:
             raise RuntimeError(f"the mesh did not start:\n{self._printed()}") from self._trouble()
 
     async def cut_power(self) -> None:
-        """Kills everything at once, as far as that can be done."""
-        self._up.kill()  # its processes die with it
+        """Kills everything at once: `ragmesh up` first, which would start again what dies."""
+        self._up.kill()
+        for process in self.processes().values():
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         await self._up.wait()
         await self._reading
 

@@ -4,10 +4,10 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
-
+from typing import Any
 
 import aiohttp
 
@@ -100,7 +100,7 @@ def replicated(mesh: Mesh) -> list[str]:
 
 
 Act = Callable[[], Awaitable[None]]
-Loop = Callable[[Act, asyncio.Event], Awaitable[None]]
+Loop = Callable[[Act, asyncio.Event], Coroutine[Any, Any, None]]
 
 
 async def _measure(mesh: Mesh, name: str, loop: Loop, fault: Act) -> Measured:
