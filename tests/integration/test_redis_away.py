@@ -127,3 +127,18 @@ async def test_a_cancelled_call_leaves_no_answer_behind_for_the_next_one(server:
             cancelled.cancel()
             await asyncio.wait([cancelled])
             assert await cache.get(f"{number + 1}") == f"{number + 1}".encode()
+
+
+async def test_a_password_is_used_and_never_told(server: Server):
+    async with RedisLink(server.url) as link:
+        await link.ask(lambda client: client.config_set("requirepass", "s3cret"))
+
+    with capture_logs() as logs:
+        async with RedisLink(server.url.replace("//", "//:wr0ng@")) as link:
+            await until(lambda: bool(logs))
+            assert await RedisCache(link).get("key") is None
+    async with RedisLink(server.url.replace("//", "//:s3cret@")) as link:
+        await serves(RedisCache(link))
+
+    assert told(logs) == ["redis.away"]
+    assert "wr0ng" not in str(logs)

@@ -263,29 +263,49 @@ async def test_a_flight_leaves_nothing_behind_for_long(redis: Server, key: str):
     assert all(0 <= life <= redis_flights.KEPT_S for life in lives)
 
 
-async def test_two_query_services_write_an_equal_question_once(redis: Server):
-    llm = ScriptedModel("It was completed", " in March 1889.")
-    searcher = FewChunks([passage("The tower was completed in March 1889.", document=str(uuid.uuid4()))])
-    question = Question(Search(str(uuid.uuid4()), "default", "When was the tower completed?", top_k=4), Sampling())
-
-    async def ask(link: RedisLink) -> list[AnswerEvent]:
-        embedder, documents, cache = LetterEmbedder(), OneCollection(searcher), RedisCache(link)
+@asynccontextmanager
+async def query_service(redis: Server, llm: ScriptedModel, searcher: FewChunks) -> AsyncIterator[Answers]:
+    embedder, documents = LetterEmbedder(), OneCollection(searcher)
+    async with RedisLink(redis.url) as link:
+        cache = RedisCache(link)
         async with Retriever(CachedEmbedder(embedder, cache, 60), searcher, documents) as retriever:
-            answers = Answers(
+            yield Answers(
                 retriever,
                 llm,
                 embedder=embedder.info,
                 documents=documents,
                 cache=cache,
                 shared=RedisFlights(link),
-                limits=Limits(4, timeout_s=10, ttl_s=60),
+                limits=Limits(8, timeout_s=10, ttl_s=60),
             )
-            async with aclosing(answers.ask(question)) as events:
-                return [event async for event in events]
 
-    async with RedisLink(redis.url) as one, RedisLink(redis.url) as other:
-        answers = await asyncio.gather(*(ask(link) for link in (one, other) * 4))
 
-    texts = {"".join(event.text for event in events if isinstance(event, Token)) for events in answers}
-    assert texts == {"It was completed in March 1889. [1]"}
+def question(tenant: str) -> Question:
+    return Question(Search(tenant, "default", "When was the tower completed?", top_k=4), Sampling())
+
+
+async def text_of(answers: Answers, asked: Question) -> str:
+    async with aclosing(answers.ask(asked)) as events:
+        return "".join([event.text async for event in events if isinstance(event, Token)])
+
+
+async def test_two_query_services_write_an_equal_question_once(redis: Server):
+    llm = ScriptedModel("It was completed", " in March 1889.")
+    searcher = FewChunks([passage("The tower was completed in March 1889.", document="tower")])
+    asked = question(str(uuid.uuid4()))
+    async with query_service(redis, llm, searcher) as one, query_service(redis, llm, searcher) as other:
+        texts = await asyncio.gather(*(text_of(answers, asked) for answers in (one, other) * 4))
+
+    assert set(texts) == {"It was completed in March 1889. [1]"}
     assert len(llm.prompts) == 1
+
+
+async def test_an_answer_is_never_shared_with_another_tenant(redis: Server):
+    llm = ScriptedModel("It was completed", " in March 1889.")
+    tenants = [str(uuid.uuid4()) for _ in range(4)]
+    searcher = FewChunks([passage("The tower was completed in March 1889.", document="tower")])
+    async with query_service(redis, llm, searcher) as one, query_service(redis, llm, searcher) as other:
+        asked = [text_of(answers, question(tenant)) for tenant in tenants for answers in (one, other)]
+        await asyncio.gather(*asked)
+
+    assert len(llm.prompts) == len(tenants)
