@@ -99,6 +99,7 @@ class Found(TypedDict):
     """What a search found, best first."""
 
     results: list[Result]
+    mode: str  # as asked, or "dense" where the vector store can't rank words
     timings: Timings
 
 

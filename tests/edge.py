@@ -48,6 +48,7 @@ from ragmesh.v1 import (
     ModelRole,
     QueryServiceServicer,
     QueryServiceStub,
+    SearchMode,
     SearchResponse,
     SearchResult,
     Setting,
@@ -178,7 +179,7 @@ class Queries(QueryServiceServicer):
 
     async def search(self, request, context):
         self.asked.append(request)
-        return SearchResponse(results=[SearchResult(chunk=FOUND, score=0.75)])
+        return SearchResponse(results=[SearchResult(chunk=FOUND, score=0.75)], mode=SearchMode.DENSE)
 
     async def suggest_questions(self, request, context):
         self.asked.append(request)

@@ -32,7 +32,11 @@ async def search(request: web.Request) -> web.Response:
             **outgoing(mesh.settings.search_timeout_s),
         )
     results = [messages.result(each) for each in found.results]
-    return respond(shapes.Found(results=results, timings=messages.timings(found.timings)))
+    return respond(
+        shapes.Found(
+            results=results, mode=messages.name(found.mode).lower(), timings=messages.timings(found.timings)
+        )
+    )
 
 
 @routes.post("/v1/collections/{collection}/suggestions")

@@ -5,12 +5,16 @@ import uuid
 from pathlib import Path
 
 import numpy as np
+from pymilvus import AsyncMilvusClient
 from structlog.testing import capture_logs
 
 from ragmesh.chunk import Chunk
 from ragmesh.errors import DeadlineExceeded, Unavailable
+from ragmesh.inference.triton import Triton
 from ragmesh.storage.vectors.milvus import MilvusVectors
 from ragmesh.storage.vectors.port import Scope, Vectors
+from ragmesh.v1 import Health
+from svc_admin.backends import Backends
 from tests.query_fakes import LetterEmbedder, passage
 from tests.servers import Server, running
 
@@ -55,6 +59,16 @@ async def test_what_was_read_back_is_found_by_every_later_search_of_another_proc
 
     assert counts == [0, 1, 1]
     assert [entry["version"] for entry in logs if entry["event"] == "milvus.no_bm25"] == ["v2.3.5-lite"] * 2
+
+
+async def test_get_mesh_tells_what_this_milvus_cannot(milvus: Server):
+    client = AsyncMilvusClient(milvus.url)
+    async with Triton("127.0.0.1:1") as triton:
+        seen, _ = await Backends(triton, client, milvus.url).observe()
+    await client.close()
+
+    assert (seen.role, seen.health) == ("milvus", Health.SERVING)
+    assert seen.detail == "v2.3.5-lite; no BM25: hybrid and sparse search are served dense"
 
 
 async def eventually_found(vectors: MilvusVectors, collection: str) -> set[str]:
