@@ -38,8 +38,9 @@ class CachedEmbedder:
 
     async def _compute(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
         vectors = await self._embedder.embed(texts, role)
-        for text, vector in zip(texts, vectors, strict=True):
-            await self._cache.set(self._key(text), vector.astype(FLOAT).tobytes(), self._ttl_s)
+        values = [vector.astype(FLOAT).tobytes() for vector in vectors]
+        pairs = zip(texts, values, strict=True)
+        await asyncio.gather(*(self._cache.set(self._key(text), value, self._ttl_s) for text, value in pairs))
         return vectors
 
     async def _recall(self, text: str) -> NDArray[np.float32] | None:

@@ -25,7 +25,8 @@ SCHEMES = ("redis", "rediss")
 
 TIMEOUT_S = 0.1  # what a Redis that has just gone costs a request, once
 LOOK_EVERY_S = 0.25
-CONNECTIONS_MAX = 16  # of calls that are answered at once
+CONNECTIONS_MAX = 16  # for calls that are answered at once; more of them wait their turn
+WAITERS_MAX = 1024  # for calls that wait for something, each on a connection of its own
 
 UP = Gauge("ragmesh_redis_up", "1 while Redis answers, 0 while this process does without it", ["server"])
 
@@ -66,7 +67,7 @@ class RedisLink:
                 url, max_connections=CONNECTIONS_MAX, timeout=None, socket_timeout=TIMEOUT_S, **options
             )
         )
-        self._patient = Redis.from_pool(ConnectionPool.from_url(url, **options))  # bounded by those who wait
+        self._patient = Redis.from_pool(ConnectionPool.from_url(url, max_connections=WAITERS_MAX, **options))
         self._address = f"{parts.hostname}:{parts.port or 6379}"
         self._missed = asyncio.Event()
 
