@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol, Self, cast
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import LocalStore, ObjectStore, S3Store, from_url
 
 from ragmesh.errors import NotFound, Unavailable
@@ -206,6 +206,10 @@ def _reported(key: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise NotFound(f"no bytes are kept under {key}") from None
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        raise Unavailable(
+            "the blob store refuses this service's credentials, or their rights are too few"
+        ) from error
     except (BaseError, OSError) as error:
         raise Unavailable("the blob store can't be reached or is full; try again") from error
 

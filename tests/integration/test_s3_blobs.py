@@ -103,7 +103,7 @@ async def test_wrong_credentials_are_told_without_the_secret(s3: Server):
     wrong = {**ACCESS, "s3_secret_access_key": "not the secret"}
     store = ObjectBlobs.of(Settings(blobs_url=f"s3://{await make_bucket(s3)}", s3_endpoint=s3.url, **wrong))
 
-    with pytest.raises(Unavailable) as refused:
+    with pytest.raises(Unavailable, match="refuses this service's credentials") as refused:
         await store.write("a", pieces(1))
 
     assert "not the secret" not in str(refused.value)
