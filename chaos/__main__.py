@@ -2,6 +2,7 @@
 
 import logging
 import random
+import re
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -38,7 +39,7 @@ def run(
     documents: Annotated[int, typer.Option(help="at least so many are uploaded")] = 2000,
     searches: Annotated[int, typer.Option(help="at least so many are made")] = 20_000,
     seed: Annotated[int, typer.Option(help="of everything random in the load")] = 1,
-    only: Annotated[str, typer.Option(help="faults whose name or target has this word")] = "",
+    only: Annotated[str, typer.Option(help="only faults whose name and target match this expression")] = "",
     page: Page = PAGE,
     keep: Annotated[
         Path | None, typer.Option(help="folder for data, logs and run.json; else a temporary one")
@@ -69,7 +70,7 @@ async def _run(folder: Path, profile: str, replicas: str, goal: Goal, only: str)
         arguments = ("--profile", profile, "--replicas", replicas)
         async with running(folder / "data", *arguments, **environment) as mesh:
             everything = faults.every(mesh.processes(), disk)
-            chosen = [fault for fault in everything if only in f"{fault.name} {fault.target}"]
+            chosen = [fault for fault in everything if re.search(only, f"{fault.name} {fault.target}")]
             return await Run(mesh, says=lambda episode: typer.echo(report.line(episode))).play(chosen, goal)
 
 

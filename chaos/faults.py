@@ -11,7 +11,7 @@ from typing import Protocol
 
 import psutil
 
-from chaos.mesh import Mesh
+from chaos.mesh import SERVERS, Mesh
 from chaos.proxy import Proxy
 
 RESTART_WITHIN_S = 60.0
@@ -202,7 +202,6 @@ class PowerCut:
         await mesh.start()
 
 
-SERVERS = ("triton", "milvus", "kafka", "postgres", "redis", "consul")
 STUBS = {"Triton's embedder": "/embed/1/model.py", "Triton's language model": "/llm/1/model.py"}
 
 
@@ -218,18 +217,18 @@ def every(names: Iterable[str], disk: Path | None) -> list[Fault]:
 
 def _combined(names: Sequence[str]) -> list[Fault]:
     replicas = [name for name in names if name.rpartition("-")[2].isdecimal()]
-    combined: list[Fault] = [
+    combined: list[Together] = [
         Together((Kill("worker"), Pause("milvus"))),
         Together((Kill("document"), Kill("query"), Kill("worker"))),
         Together((Kill("triton"), Kill("milvus"))),
         Together((cut("triton"), slow("milvus"))),
+        Together((Kill("postgres"), Kill("kafka"))),
+        Together((cut("redis"), cut("kafka"), cut("postgres"))),
+        Together((cut("consul"), Kill("query"))),
+        Together(tuple(Kill(name) for name in replicas)),
     ]
-    if "postgres" in names:
-        combined += [Together((Kill("postgres"), Kill("kafka"))), Together((cut("consul"), Kill("query")))]
-        combined += [Together((cut("redis"), cut("kafka"), cut("postgres")))]
-    if replicas:
-        combined.append(Together(tuple(Kill(name) for name in replicas)))
-    return [*combined, PowerCut()]
+    possible = [each for each in combined if each.faults and {fault.target for fault in each.faults} <= {*names}]
+    return [*possible, PowerCut()]
 
 
 def few() -> list[Fault]:

@@ -4,6 +4,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+CONTENTION = "ABORTED"
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -30,9 +32,10 @@ class Journal:
         """What ended in a span of time."""
         return [attempt for attempt in self.attempts if began <= attempt.ended < until]
 
-    def last_error_at(self) -> float:
-        """When a try failed last; 0 if none did."""
-        return next((attempt.ended for attempt in reversed(self.attempts) if attempt.error), 0.0)
+    def last_outage_at(self) -> float:
+        """When a try failed last, but for equal uploads that met: they are not the fault's. 0 if none did."""
+        outages = (each.ended for each in reversed(self.attempts) if each.error and CONTENTION not in each.error)
+        return next(outages, 0.0)
 
 
 def calls(attempts: list[Attempt]) -> int:

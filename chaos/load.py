@@ -125,7 +125,8 @@ class Load:
             generation = seen.generation
             return await session.reprocess(record.id)
 
-        if await self._patiently("reprocess", once):
+        called = await self._patiently("reprocess", lambda: _unless_deleted(record, once))
+        if called and called[0]:
             record.reprocessed += 1
 
     async def _search(self) -> None:
@@ -179,8 +180,10 @@ class Load:
         unfinished = [record for record in self.ledger.kept() if not record.is_ready]
         for record in unfinished[:20]:
             session = self._session(record)
-            called = await self._patiently("get", lambda s=session, r=record: s.get(r.id))
-            if called and called[0].state == "READY":
+            called = await self._patiently(
+                "get", lambda r=record, s=session: _unless_deleted(r, lambda: s.get(r.id))
+            )
+            if called and called[0] and called[0].state == "READY":
                 record.is_ready = True
 
     async def _patiently(self, operation: str, call: Callable[[], Awaitable[Answer]]) -> tuple[Answer, int] | None:
@@ -213,6 +216,16 @@ class Load:
     def _any(records: Iterable[Record]) -> Record | None:
         choice = list(records)
         return random.choice(choice) if choice else None  # noqa: S311
+
+
+async def _unless_deleted(record: Record, call: Callable[[], Awaitable[Seen]]) -> Seen | None:
+    """What became of a document; None where another client is deleting it."""
+    try:
+        return await call()
+    except Missing:
+        if not record.is_deleting:
+            raise
+        return None
 
 
 async def _deleted(session: Session, document_id: str) -> bool:

@@ -24,6 +24,7 @@ from ragmesh.up.state import ProcessId
 READY_WITHIN_S = 180.0
 STOPPED_WITHIN_S = 60.0
 POLL_S = 0.2
+SERVERS = ("triton", "milvus", "kafka", "postgres", "redis", "consul")
 
 
 class Mesh:
@@ -108,14 +109,17 @@ class Mesh:
             await self._proxied.aclose()
 
     async def is_whole(self, http: aiohttp.ClientSession) -> bool:
-        """Whether every process runs and the edge can serve."""
-        if not all(process.is_alive() for process in self.processes().values()):
+        """Whether every process runs, and every instance of a service says that it serves."""
+        processes = self.processes()
+        if not all(process.is_alive() for process in processes.values()):
             return False
         try:
-            async with http.get(f"{self.url}/readyz", timeout=aiohttp.ClientTimeout(total=5)) as response:
-                return response.status == 200
+            async with http.get(f"{self.url}/v1/admin/mesh", timeout=aiohttp.ClientTimeout(total=5)) as response:
+                told = await response.json() if response.ok else {"instances": []}
         except (aiohttp.ClientError, TimeoutError):
             return False
+        serving = [instance for instance in told["instances"] if instance["health"] == "SERVING"]
+        return len(serving) >= len(processes.keys() - set(SERVERS))
 
     async def restarted(self, name: str, before: ProcessId) -> None:
         """Returns once another process runs under this name."""

@@ -11,12 +11,9 @@ from typing import Any
 
 import aiohttp
 
-from chaos import sessions
-from chaos.faults import SERVERS, Kill, Restart
+from chaos.faults import Kill, Restart
 from chaos.mesh import Mesh
 from chaos.sessions import EdgeSession, Refused
-from ragmesh.rpc.context import DEFAULT_TENANT
-from ragmesh.v1 import Health
 
 COLLECTION = "rolling"
 TEXTS = 50
@@ -73,10 +70,11 @@ async def rolling_restart(mesh: Mesh, *, rate: float = RATE) -> Measured:
     """Searches at a fixed rate while every service with replicas is restarted, one instance after the other."""
     names = replicated(mesh)
 
-    async def restart_all() -> None:
+    async def restart_all(http: aiohttp.ClientSession) -> None:
         for name in names:
             await Restart(name).inject(mesh)
-            await _whole(mesh)
+            while not await mesh.is_whole(http):  # noqa: ASYNC110 they are other processes' events
+                await asyncio.sleep(READY_POLL_S)
             await asyncio.sleep(BETWEEN_S)
 
     return await _measure(mesh, f"rolling restart of {', '.join(names)}", _open_loop(rate), restart_all)
@@ -85,7 +83,7 @@ async def rolling_restart(mesh: Mesh, *, rate: float = RATE) -> Measured:
 async def killed(mesh: Mesh, name: str = "query-2", *, clients: int = CLIENTS) -> Measured:
     """So many clients search one after the other, and one instance is killed."""
 
-    async def kill() -> None:
+    async def kill(_: aiohttp.ClientSession) -> None:
         await Kill(name).inject(mesh)
         await asyncio.sleep(AFTER_S)
 
@@ -100,10 +98,11 @@ def replicated(mesh: Mesh) -> list[str]:
 
 
 Act = Callable[[], Awaitable[None]]
+Fault = Callable[[aiohttp.ClientSession], Awaitable[None]]
 Loop = Callable[[Act, asyncio.Event], Coroutine[Any, Any, None]]
 
 
-async def _measure(mesh: Mesh, name: str, loop: Loop, fault: Act) -> Measured:
+async def _measure(mesh: Mesh, name: str, loop: Loop, fault: Fault) -> Measured:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         session = EdgeSession(mesh.url, http)
         await _fill(session)
@@ -115,7 +114,7 @@ async def _measure(mesh: Mesh, name: str, loop: Loop, fault: Act) -> Measured:
 
         loading = asyncio.create_task(loop(search, enough))
         await asyncio.sleep(BEFORE_S)
-        await fault()
+        await fault(http)
         await asyncio.sleep(BEFORE_S)
         enough.set()
         await loading
@@ -174,14 +173,3 @@ def _closed_loop(clients: int) -> Loop:
                 group.create_task(client(search, enough))
 
     return run
-
-
-async def _whole(mesh: Mesh) -> None:
-    """Returns once every instance of every service tells that it serves."""
-    services = mesh.processes().keys() - set(SERVERS)
-    async with sessions.direct(mesh.settings, DEFAULT_TENANT) as session:
-        while True:
-            instances = (await session.client.mesh()).instances
-            if sum(each.health is Health.SERVING for each in instances) >= len(services):
-                return
-            await asyncio.sleep(READY_POLL_S)

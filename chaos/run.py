@@ -117,7 +117,7 @@ class Run:
             calls=journal.calls(attempts),
             errors=journal.errors(attempts),
             failed=journal.failed(attempts),
-            recovery_s=max(0.0, self.journal.last_error_at() - began) if is_back else None,
+            recovery_s=max(0.0, self.journal.last_outage_at() - began) if is_back else None,
             violations=len(self.ledger.violations) - wrong,
             told=journal.told(attempts, began),
         )
@@ -127,7 +127,7 @@ class Run:
     async def _back(self, healed: float, http: aiohttp.ClientSession) -> bool:
         """Waits until no try has failed for a while and every process runs; False when that takes too long."""
         while (now := time.monotonic()) - healed < BACK_WITHIN_S:
-            is_quiet = now - max(healed, self.journal.last_error_at()) > QUIET_S
+            is_quiet = now - max(healed, self.journal.last_outage_at()) > QUIET_S
             if is_quiet and await self.mesh.is_whole(http):
                 return True
             await asyncio.sleep(POLL_S)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
+from uuid import uuid4
 
 import aiohttp
 
@@ -161,11 +162,11 @@ class DirectSession:
                 return
 
     async def upload(self, collection: str, name: str, text: str) -> Seen:
-        path = self.scratch / name
+        path = self.scratch / uuid4().hex  # an equal upload may be on its way
         await asyncio.to_thread(path.write_text, text)
         with _refusals():
             async with asyncio.timeout(TIMEOUT_S):
-                return _seen(await self.client.add(path, collection=collection))
+                return _seen(await self.client.add(path, collection=collection, name=name))
 
     async def delete(self, document_id: str) -> None:
         with _refusals():
