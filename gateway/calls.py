@@ -1,5 +1,6 @@
 """What a route needs of the mesh: stubs of the services, and the settings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -14,7 +15,7 @@ class Services:
     """The services behind the edge."""
 
     settings: Settings
-    channels: dict[str, grpc.aio.Channel]
+    channels: Mapping[str, grpc.aio.Channel]
     documents: DocumentServiceStub
     query: QueryServiceStub
     admin: AdminServiceStub

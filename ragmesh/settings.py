@@ -50,7 +50,12 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(
         SecretStr(""), description="SQLAlchemy URL; empty for SQLite in the data folder"
     )
-    events_url: str = Field("outbox:", description="how queued documents reach workers")
+    events_url: str = Field(
+        "outbox:",
+        description="how queued documents reach workers: outbox:, or kafka://HOST:PORT,HOST:PORT",
+    )
+    kafka_partitions: int = Field(12, ge=1, description="partitions of the topics that ragmesh makes")
+    kafka_replication: int = Field(1, ge=1, description="replicas of each; 3 where there are as many brokers")
     discovery_url: str = Field(
         "static:document=127.0.0.1:7001,worker=127.0.0.1:7002,query=127.0.0.1:7003,"
         "admin=127.0.0.1:7004,gateway=127.0.0.1:7005",

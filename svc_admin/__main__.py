@@ -12,6 +12,7 @@ from ragmesh.settings import Settings
 from ragmesh.storage.vectors.milvus import CHANNEL_OPTIONS
 from ragmesh.v1 import DocumentServiceStub
 from svc_admin.backends import Backends
+from svc_admin.dead_letters import DeadLetters
 from svc_admin.instances import Instances
 from svc_admin.service import AdminServicer
 
@@ -26,10 +27,12 @@ async def main(settings: Settings) -> None:
         )
         opened.push_async_callback(milvus.close)
         backends = Backends(triton, milvus, settings.milvus_uri)
+        documents = DocumentServiceStub(channels["document"])
         servicer = AdminServicer(
             settings=settings,
             instances=Instances(channels),
-            documents=DocumentServiceStub(channels["document"]),
+            documents=documents,
+            dead_letters=DeadLetters(documents, settings.call_timeout_s),
             backends=backends.observe,
             models=backends.models,
         )

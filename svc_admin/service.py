@@ -19,14 +19,19 @@ from ragmesh.v1 import (
     GetIngestStatsRequest,
     GetMeshRequest,
     GetStatsRequest,
+    ListDeadLettersRequest,
+    ListDeadLettersResponse,
     ListModelsRequest,
     ListModelsResponse,
     Mesh,
     Model,
+    ReplayDeadLettersRequest,
+    ReplayDeadLettersResponse,
     Setting,
     Stats,
     WatchMeshRequest,
 )
+from svc_admin.dead_letters import DeadLetters
 from svc_admin.instances import Instances, load_by_service
 
 WATCH_EVERY_S = 1.0
@@ -50,12 +55,14 @@ class AdminServicer(AdminServiceServicer):
         settings: Settings,
         instances: Instances,
         documents: DocumentServiceStub,
+        dead_letters: DeadLetters,
         backends: Callable[[], Awaitable[Sequence[Backend]]],
         models: Callable[[], Awaitable[Sequence[Model]]],
     ) -> None:
         self._settings = settings
         self._instances = instances
         self._documents = documents
+        self._dead_letters = dead_letters
         self._backends = backends
         self._models = models
 
@@ -95,6 +102,16 @@ class AdminServicer(AdminServiceServicer):
     ) -> ListModelsResponse:
         return ListModelsResponse(models=list(await self._models()))
 
+    async def list_dead_letters(
+        self, request: ListDeadLettersRequest, context: grpc.aio.ServicerContext
+    ) -> ListDeadLettersResponse:
+        return await self._dead_letters.page(request)
+
+    async def replay_dead_letters(
+        self, request: ReplayDeadLettersRequest, context: grpc.aio.ServicerContext
+    ) -> ReplayDeadLettersResponse:
+        return await self._dead_letters.replay(request)
+
     set_config = _later("change settings while it runs")
     watch_config = _later("watch settings")
     load_model = _later("load models while it runs")
@@ -102,5 +119,3 @@ class AdminServicer(AdminServiceServicer):
     promote_model = _later("promote model versions")
     start_reindex = _later("re-embed documents with another model")
     get_reindex = _later("re-embed documents with another model")
-    list_dead_letters = _later("list dead letters: failed documents are listed with their state FAILED")
-    replay_dead_letters = _later("replay dead letters: reprocess the failed documents")

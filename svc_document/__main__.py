@@ -12,8 +12,10 @@ from ragmesh.rpc.server import run, serving
 from ragmesh.settings import Settings
 from ragmesh.storage.blobs import Blobs, ObjectBlobs
 from ragmesh.storage.database import Database, connect, migrate
+from ragmesh.storage.events.kafka import Brokers, KafkaConsumer
 from ragmesh.storage.events.outbox import OutboxConsumer
 from ragmesh.storage.events.port import Consumer
+from ragmesh.storage.events.relay import OutboxRelay
 from ragmesh.storage.vectors.milvus import MilvusVectors
 from ragmesh.storage.vectors.port import ChunkWriter
 from svc_document.collections import Shelves
@@ -26,6 +28,7 @@ from svc_document.parse.pool import ParsePool
 from svc_document.ports import Cutter
 from svc_document.service import DocumentServicer
 from svc_document.stages import RetryPolicy
+from svc_document.store.announce import Announcer, announced, silent
 from svc_document.store.chores import SqlChores
 from svc_document.store.collections import SqlCollections
 from svc_document.store.documents import SqlDocuments
@@ -33,7 +36,10 @@ from svc_document.store.leases import SqlLeases
 from svc_document.sweep import Sweeper
 from svc_document.upload import Uploads
 from svc_document.watch import Watchtower
+from svc_document.wire import TOPICS
 from svc_document.worker import Worker
+
+WORKERS = "ragmesh-workers"  # the group that shares the queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,11 @@ class Parts:
     blobs: Blobs
     embedder: Embedder
     vectors: ChunkWriter
+
+    @property
+    def announce(self) -> Announcer:
+        """Whom changes of documents are told: others, where Kafka carries it to them."""
+        return announced if by_kafka(self.settings) else silent
 
 
 @asynccontextmanager
@@ -62,7 +73,8 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
 @asynccontextmanager
 async def servicer(parts: Parts) -> AsyncIterator[DocumentServicer]:
     """The gRPC side."""
-    collections, documents = SqlCollections(parts.database), SqlDocuments(parts.database)
+    collections = SqlCollections(parts.database, parts.announce)
+    documents = SqlDocuments(parts.database, parts.announce)
     async with Watchtower(documents) as watchtower:
         yield DocumentServicer(
             Uploads(collections, documents, parts.blobs, max_bytes=parts.settings.upload_max_bytes),
@@ -77,7 +89,7 @@ async def servicer(parts: Parts) -> AsyncIterator[DocumentServicer]:
 async def worker(parts: Parts, cutter: Cutter) -> AsyncIterator[Worker]:
     """The ingesting side."""
     settings = parts.settings
-    leases = SqlLeases(parts.database, lease_s=settings.lease_s)
+    leases = SqlLeases(parts.database, lease_s=settings.lease_s, announce=parts.announce)
     policy = RetryPolicy(settings.max_attempts, settings.retry_first_delay_s, settings.retry_max_delay_s)
     async with (
         LeaseKeeper(leases, lease_s=settings.lease_s) as keeper,
@@ -95,12 +107,32 @@ async def worker(parts: Parts, cutter: Cutter) -> AsyncIterator[Worker]:
         yield Worker(consumer(parts), ingest, at_once=settings.ingest_concurrency)
 
 
+def by_kafka(settings: Settings) -> bool:
+    """Whether Kafka carries events. Raises ValueError where neither it nor the outbox does."""
+    scheme = settings.events_url.partition(":")[0]
+    if scheme not in {"outbox", "kafka"}:
+        raise ValueError(f"RAGMESH_EVENTS_URL is {settings.events_url!r}: give outbox: or kafka://HOST:PORT,…")
+    return scheme == "kafka"
+
+
 def consumer(parts: Parts) -> Consumer:
     """How queued documents reach this worker."""
     settings = parts.settings
-    if settings.events_url != "outbox:":
-        raise ValueError(f"RAGMESH_EVENTS_URL is {settings.events_url!r}: this version knows outbox: only")
+    if by_kafka(settings):
+        return KafkaConsumer(Brokers.of(settings), WORKERS)
     return OutboxConsumer(parts.database, poll_s=settings.poll_s, visibility_s=settings.lease_s)
+
+
+def relay(parts: Parts) -> OutboxRelay:
+    """How events come from the outbox to Kafka."""
+    settings = parts.settings
+    return OutboxRelay(
+        parts.database,
+        Brokers.of(settings),
+        topics=TOPICS,
+        poll_s=settings.poll_s,
+        visibility_s=settings.lease_s,
+    )
 
 
 async def serve_api(settings: Settings) -> None:
@@ -117,7 +149,7 @@ async def serve_worker(settings: Settings) -> None:
     """Makes documents searchable until the process is asked to end."""
     async with parts(settings) as opened, ParsePool.of(settings) as pool, worker(opened, pool) as working:
         sweeper = Sweeper(
-            SqlChores(opened.database),
+            SqlChores(opened.database, opened.announce),
             SqlDocuments(opened.database),
             opened.blobs,
             opened.vectors,
@@ -125,6 +157,8 @@ async def serve_worker(settings: Settings) -> None:
         )
         async with serving("worker", [], settings) as running, asyncio.TaskGroup() as tasks:
             running_tasks = [tasks.create_task(working.run()), tasks.create_task(sweeper.run())]
+            if by_kafka(settings):
+                running_tasks.append(tasks.create_task(relay(opened).run()))
             await running.stopped()
             for task in running_tasks:
                 task.cancel()

@@ -15,6 +15,7 @@ from svc_document.ports import Collections, Documents
 log = structlog.get_logger()
 
 RESOLVE_MAX = 1000
+RETRY_MAX = 1000
 
 
 class Library:
@@ -51,6 +52,25 @@ class Library:
     async def reprocess(self, tenant: str, document_id: str) -> Document:
         """Queues a document for its next generation. Raises NotFound, FailedPrecondition."""
         return await self._documents.reprocess(tenant, naming.document_id(document_id))
+
+    async def failed(self, *, page_size: int, page_token: str) -> Page[Document]:
+        """Documents of all tenants that were given up, newest first."""
+        limit, scope = paging.size(page_size), ("failed",)
+        entries = await self._documents.failed(before=paging.read(page_token, scope) or None, limit=limit + 1)
+        more = len(entries) > limit
+        return Page(entries[:limit], paging.token(scope, entries[limit - 1].id) if more else "")
+
+    async def retry_failed(self, document_ids: Sequence[str]) -> int:
+        """Queues documents of all tenants that were given up; without ids all of them. Returns how many."""
+        if len(document_ids) > RETRY_MAX:
+            raise InvalidArgument(f"{len(document_ids)} document ids: name at most {RETRY_MAX}, or none for all")
+        wanted = [naming.document_id(document_id) for document_id in document_ids]
+        queued = some = await self._documents.retry_failed(wanted, limit=RETRY_MAX)
+        while some == RETRY_MAX and not wanted:
+            some = await self._documents.retry_failed(wanted, limit=RETRY_MAX)
+            queued += some
+        log.info("documents.retried", count=queued)
+        return queued
 
     async def download(self, tenant: str, document_id: str) -> tuple[Document, AsyncGenerator[bytes]]:
         """A document and its original bytes, in pieces of any size."""

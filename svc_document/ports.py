@@ -74,6 +74,14 @@ class Documents(Protocol):
         """Queues its next generation, in one transaction. Raises NotFound, FailedPrecondition."""
         ...
 
+    async def failed(self, *, before: str | None, limit: int) -> list[Document]:
+        """Those that were given up, of all tenants, newest first."""
+        ...
+
+    async def retry_failed(self, document_ids: Sequence[str], *, limit: int) -> int:
+        """Queues those of them that were given up (without any: all) anew; returns how many, `limit` at most."""
+        ...
+
     async def hide(self, tenant: str, document_id: str) -> Document:
         """Takes it out of everyone's sight, in one transaction; again is no harm. Raises NotFound."""
         ...

@@ -109,6 +109,19 @@ class DocumentServicer(v1.DocumentServiceServicer):
     async def get_ingest_stats(self, request: v1.GetIngestStatsRequest, context: Context) -> v1.IngestStats:
         return wire.to_stats_message(await self.chores.stats())
 
+    async def list_failed_documents(
+        self, request: v1.ListFailedDocumentsRequest, context: Context
+    ) -> v1.ListDocumentsResponse:
+        page = await self.library.failed(page_size=request.page_size, page_token=request.page_token)
+        return v1.ListDocumentsResponse(
+            documents=[wire.to_message(document) for document in page.entries], next_page_token=page.next_token
+        )
+
+    async def retry_failed_documents(
+        self, request: v1.RetryFailedDocumentsRequest, context: Context
+    ) -> v1.RetryFailedDocumentsResponse:
+        return v1.RetryFailedDocumentsResponse(queued=await self.library.retry_failed(request.document_ids))
+
 
 async def _read_spec(requests: AsyncIterator[v1.UploadDocumentRequest]) -> Spec:
     first = await anext(requests, None)

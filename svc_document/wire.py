@@ -1,5 +1,6 @@
 """The domain's types as messages of the contract, and back. Nothing else."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from ragmesh import v1
@@ -7,6 +8,9 @@ from ragmesh.storage.events.port import Event
 from svc_document.model import Collection, Document, Failure, LiveDocument, Queued, State, Stats
 
 QUEUED_TOPIC = "ragmesh.documents"
+CHANGED_TOPIC = "ragmesh.documents.events"
+DEAD_LETTER_TOPIC = "ragmesh.documents.dlq"
+TOPICS = (QUEUED_TOPIC, CHANGED_TOPIC, DEAD_LETTER_TOPIC)
 
 _STATES = {state: v1.DocumentState[state.value] for state in State}
 
@@ -80,8 +84,8 @@ def to_state(state: v1.DocumentState) -> State | None:
 
 
 def to_event(queued: Queued) -> Event:
-    """An event to publish."""
-    event = Event.of(QUEUED_TOPIC, key=queued.document_id, payload=b"")
+    """An event to publish: a document waits."""
+    event = Event.of(QUEUED_TOPIC, key=queued.document_id, payload=b"", traceparent=queued.traceparent)
     message = v1.DocumentQueued(
         event_id=event.id,
         tenant=queued.tenant,
@@ -90,7 +94,25 @@ def to_event(queued: Queued) -> Event:
         queued_at=datetime.now(UTC),
         traceparent=queued.traceparent,
     )
-    return Event(event.id, event.topic, event.key, bytes(message))
+    return replace(event, payload=bytes(message))
+
+
+def to_changed_event(tenant: str, document: Document, traceparent: str) -> Event:
+    """An event to publish: a document's state changed."""
+    event = Event.of(CHANGED_TOPIC, key=document.id, payload=b"", traceparent=traceparent)
+    message = v1.DocumentChanged(
+        event_id=event.id, tenant=tenant, document=to_message(document), traceparent=traceparent
+    )
+    return replace(event, payload=bytes(message))
+
+
+def to_dead_letter_event(tenant: str, document: Document, traceparent: str) -> Event:
+    """An event to publish: a document was given up."""
+    event = Event.of(DEAD_LETTER_TOPIC, key=document.id, payload=b"", traceparent=traceparent)
+    message = v1.DocumentDeadLettered(
+        event_id=event.id, tenant=tenant, document=to_message(document), traceparent=traceparent
+    )
+    return replace(event, payload=bytes(message))
 
 
 def from_event(event: Event) -> Queued:

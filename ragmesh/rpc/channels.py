@@ -12,7 +12,7 @@ from ragmesh.settings import Settings
 READS = {
     "DocumentService": (
         "GetDocument ListDocuments WatchDocument DownloadDocument ResolveDocuments"
-        " GetCollection ListCollections GetIngestStats"
+        " GetCollection ListCollections GetIngestStats ListFailedDocuments"
     ),
     "QueryService": "Search Answer SuggestQuestions Embed",
     "AdminService": "GetMesh WatchMesh GetStats GetConfig WatchConfig ListModels GetReindex ListDeadLetters",

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ragmesh.storage.database import Database
 from ragmesh.storage.events.outbox import publish
 from svc_document.model import UNFINISHED, Backlog, Document, Queued, State, Stats
+from svc_document.store.announce import Announcer, silent
 from svc_document.store.tables import NO_LEASE, collections, documents, select_documents, to_document
 from svc_document.wire import to_event
 
@@ -17,8 +18,9 @@ AT_ONCE = 500
 class SqlChores:
     """Implements `svc_document.ports.Chores`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, announce: Announcer = silent) -> None:
         self._database = database
+        self._announce = announce
 
     async def requeue(self) -> int:
         now = datetime.now(UTC)
@@ -40,6 +42,7 @@ class SqlChores:
                 .values(state=State.QUEUED, next_attempt_at=None, updated_at=now, **NO_LEASE)
             )
             await publish(connection, *(to_event(Queued(row.tenant, row.id, row.generation)) for row in rows))
+            await self._announce(connection, *(row.id for row in rows))
         return len(rows)
 
     async def half_deleted(self, *, older_than_s: float) -> list[Document]:

@@ -12,14 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ragmesh.errors import AlreadyExists, NotFound
 from ragmesh.storage.database import Database
 from svc_document.model import DEFAULT_COLLECTION, Collection, State
+from svc_document.store.announce import Announcer, silent
 from svc_document.store.tables import collections, documents, to_collection
 
 
 class SqlCollections:
     """Implements `svc_document.ports.Collections`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, announce: Announcer = silent) -> None:
         self._database = database
+        self._announce = announce
 
     async def find(self, tenant: str, name: str) -> Collection:
         async with self._database.read() as connection:
@@ -56,11 +58,13 @@ class SqlCollections:
                 .where(collections.c.id == collection.id)
                 .values(deleted_at=now, revision=collections.c.revision + 1, document_count=0, chunk_count=0)
             )
-            await connection.execute(
+            hidden = await connection.scalars(
                 update(documents)
-                .where(documents.c.collection_id == collection.id)
+                .where(documents.c.collection_id == collection.id, documents.c.state != State.DELETING)
                 .values(state=State.DELETING, updated_at=now)
+                .returning(documents.c.id)
             )
+            await self._announce(connection, *hidden)
         return collection
 
     async def _make_default(self, tenant: str) -> Collection:

@@ -21,6 +21,7 @@ from svc_document.model import (
     Queued,
     State,
 )
+from svc_document.store.announce import Announcer, silent
 from svc_document.store.collections import change, find_present
 from svc_document.store.tables import NO_ERROR, NO_LEASE, collections, documents, select_documents, to_document
 from svc_document.wire import to_event
@@ -29,14 +30,18 @@ from svc_document.wire import to_event
 class SqlDocuments:
     """Implements `svc_document.ports.Documents`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, announce: Announcer = silent) -> None:
         self._database = database
+        self._announce = announce
 
     async def add(self, collection: Collection, new: NewDocument) -> Document:
         try:
             async with self._database.write() as connection:
-                present = await _find_equal(connection, collection, new)
-                return present or await _accept(connection, collection, new)
+                if present := await _find_equal(connection, collection, new):
+                    return present
+                document = await _accept(connection, collection, new)
+                await self._announce(connection, document.id)
+                return document
         except IntegrityError as error:  # where writers do not queue up, an equal upload may have been faster
             raise Aborted("the same document was uploaded at the same moment; try again") from error
 
@@ -80,29 +85,34 @@ class SqlDocuments:
             return collection, [LiveDocument(row.id, row.live_generation) for row in rows]
 
     async def reprocess(self, tenant: str, document_id: str) -> Document:
-        now = datetime.now(UTC)
         async with self._database.write() as connection:
             row = await _present(connection, tenant, document_id)
             if row.state in UNFINISHED:
                 raise FailedPrecondition(f"{row.name} is being processed already: wait until it is READY or FAILED")
-            generation = row.generation + 1
-            await connection.execute(
-                update(documents)
-                .where(documents.c.id == document_id)
-                .values(
-                    generation=generation,
-                    state=State.QUEUED,
-                    progress=0.0,
-                    attempts=0,
-                    next_attempt_at=None,
-                    queued_at=now,
-                    updated_at=now,
-                    **NO_ERROR,
-                    **NO_LEASE,
-                )
-            )
-            await _queue(connection, tenant, document_id, generation)
+            await _begin_anew(connection, row)
+            await self._announce(connection, document_id)
             return to_document(await _present(connection, tenant, document_id))
+
+    async def failed(self, *, before: str | None, limit: int) -> list[Document]:
+        wanted = select_documents().where(documents.c.state == State.FAILED)
+        if before:
+            wanted = wanted.where(documents.c.id < before)
+        async with self._database.read() as connection:
+            rows = await connection.execute(wanted.order_by(documents.c.id.desc()).limit(limit))
+            return [to_document(row) for row in rows]
+
+    async def retry_failed(self, document_ids: Sequence[str], *, limit: int) -> int:
+        wanted = select_documents().where(documents.c.state == State.FAILED)
+        if document_ids:
+            wanted = wanted.where(documents.c.id.in_(document_ids))
+        async with self._database.write() as connection:
+            rows = (
+                await connection.execute(wanted.limit(limit).with_for_update(skip_locked=True, of=documents))
+            ).all()
+            for row in rows:
+                await _begin_anew(connection, row)
+            await self._announce(connection, *(row.id for row in rows))
+        return len(rows)
 
     async def hide(self, tenant: str, document_id: str) -> Document:
         async with self._database.write() as connection:
@@ -114,6 +124,7 @@ class SqlDocuments:
                     .where(documents.c.id == document_id)
                     .values(state=State.DELETING, updated_at=datetime.now(UTC))
                 )
+                await self._announce(connection, document_id)
             return to_document(row)
 
     async def erase(self, document_id: str) -> None:
@@ -158,6 +169,27 @@ async def _accept(connection: AsyncConnection, collection: Collection, new: NewD
     await change(connection, collection.id, documents=1)
     await _queue(connection, collection.tenant, new.id, generation=1)
     return to_document(await _present(connection, collection.tenant, new.id))
+
+
+async def _begin_anew(connection: AsyncConnection, row: Row[Any]) -> None:
+    """Queues the next generation of a document that nobody works on."""
+    now = datetime.now(UTC)
+    await connection.execute(
+        update(documents)
+        .where(documents.c.id == row.id)
+        .values(
+            generation=row.generation + 1,
+            state=State.QUEUED,
+            progress=0.0,
+            attempts=0,
+            next_attempt_at=None,
+            queued_at=now,
+            updated_at=now,
+            **NO_ERROR,
+            **NO_LEASE,
+        )
+    )
+    await _queue(connection, row.tenant, row.id, row.generation + 1)
 
 
 async def _queue(connection: AsyncConnection, tenant: str, document_id: str, generation: int) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ragmesh.storage.database import Database
 from svc_document.model import UNFINISHED, Failure, Lease, LeaseLost, Queued, Result, State
+from svc_document.store.announce import Announcer, silent
 from svc_document.store.collections import change
 from svc_document.store.tables import NO_ERROR, NO_LEASE, documents, from_failure
 
@@ -17,8 +18,9 @@ from svc_document.store.tables import NO_ERROR, NO_LEASE, documents, from_failur
 class SqlLeases:
     """Implements `svc_document.ports.Leases`."""
 
-    def __init__(self, database: Database, *, lease_s: float) -> None:
+    def __init__(self, database: Database, *, lease_s: float, announce: Announcer = silent) -> None:
         self._database = database
+        self._announce = announce
         self._duration = timedelta(seconds=lease_s)
 
     async def take(self, queued: Queued) -> Lease | None:
@@ -46,8 +48,9 @@ class SqlLeases:
                 .returning(*LEASED)
             )
             row = rows.first()
-        if not row:
-            return None
+            if not row:
+                return None
+            await self._announce(connection, row.id)
         return Lease(
             token=token,
             document_id=row.id,
@@ -118,6 +121,7 @@ class SqlLeases:
                     **NO_LEASE,
                 )
             )
+            await self._announce(connection, lease.document_id)
 
     async def oldest_kept(self, document_id: str) -> int | None:
         async with self._database.read() as connection:
@@ -136,6 +140,7 @@ class SqlLeases:
         )
         if not changed.rowcount:
             raise LeaseLost
+        await self._announce(connection, lease.document_id)
 
 
 LEASED = (

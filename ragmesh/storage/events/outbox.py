@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import uuid_utils
 from sqlalchemy import (
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Select,
     String,
     Table,
     delete,
@@ -41,6 +43,7 @@ outbox = Table(
     Column("topic", String(255), nullable=False),
     Column("key", String(255), nullable=False),
     Column("payload", LargeBinary, nullable=False),
+    Column("traceparent", String(64), nullable=False),
     Column("visible_at", Instant, nullable=False),
     Column("claim", String(36)),
     Index("outbox_key", "topic", "key", "position"),
@@ -54,8 +57,15 @@ async def publish(connection: AsyncConnection, *events: Event) -> None:
     await connection.execute(
         insert(outbox),
         [
-            {"event_id": e.id, "topic": e.topic, "key": e.key, "payload": e.payload, "visible_at": now}
-            for e in events
+            {
+                "event_id": event.id,
+                "topic": event.topic,
+                "key": event.key,
+                "payload": event.payload,
+                "traceparent": event.traceparent,
+                "visible_at": now,
+            }
+            for event in events
         ],
     )
 
@@ -70,8 +80,7 @@ class OutboxDelivery:
     database: Database
 
     async def ack(self) -> None:
-        async with self.database.write() as connection:
-            await connection.execute(delete(outbox).where(outbox.c.position == self.position))
+        await forget(self.database, [self])
 
     async def nack(self, delay_s: float) -> None:
         await _hand_back(self.database, [self], delay_s)
@@ -83,11 +92,13 @@ class OutboxConsumer:
     def __init__(self, database: Database, *, poll_s: float, visibility_s: float) -> None:
         self._database = database
         self._poll_s = poll_s
-        self._visibility = timedelta(seconds=visibility_s)
+        self._visibility_s = visibility_s
 
     async def deliveries(self, topic: str) -> AsyncGenerator[OutboxDelivery]:
         while True:
-            waiting = await self._claim(topic)
+            waiting = await claim(
+                self._database, topic=topic, limit=CLAIMS_AT_ONCE, visibility_s=self._visibility_s
+            )
             if not waiting:
                 await asyncio.sleep(self._poll_s)
             try:
@@ -96,43 +107,50 @@ class OutboxConsumer:
             finally:
                 await _hand_back(self._database, waiting, 0)
 
-    async def _claim(self, topic: str) -> list[OutboxDelivery]:
-        if not await self._any_visible(topic):
-            return []  # an idle consumer takes no write lock
-        claim, now = str(uuid_utils.uuid7()), datetime.now(UTC)
-        async with self._database.write() as connection:
-            rows = (await connection.execute(_claimable(topic, now).with_for_update(skip_locked=True))).all()
-            await connection.execute(
-                update(outbox)
-                .where(outbox.c.position.in_([row.position for row in rows]))
-                .values(claim=claim, visible_at=now + self._visibility)
-            )
-        return [
-            OutboxDelivery(
-                Event(row.event_id, row.topic, row.key, row.payload), row.position, claim, self._database
-            )
-            for row in rows
-        ]
 
-    async def _any_visible(self, topic: str) -> bool:
-        async with self._database.read() as connection:
-            found = await connection.execute(_claimable(topic, datetime.now(UTC)).limit(1))
-            return found.first() is not None
+async def claim(database: Database, *, topic: str | None, limit: int, visibility_s: float) -> list[OutboxDelivery]:
+    """Takes the oldest row of each key, of one topic or of all, for as long as `visibility_s`."""
+    if not await _any_visible(database, topic):
+        return []  # an idle consumer takes no write lock
+    mark, now = str(uuid_utils.uuid7()), datetime.now(UTC)
+    async with database.write() as connection:
+        wanted = _claimable(topic, now).limit(limit).with_for_update(skip_locked=True)
+        rows = (await connection.execute(wanted)).all()
+        await connection.execute(
+            update(outbox)
+            .where(outbox.c.position.in_([row.position for row in rows]))
+            .values(claim=mark, visible_at=now + timedelta(seconds=visibility_s))
+        )
+    return [
+        OutboxDelivery(
+            Event(row.event_id, row.topic, row.key, row.payload, row.traceparent), row.position, mark, database
+        )
+        for row in rows
+    ]
 
 
-def _claimable(topic: str, now: datetime):  # noqa: ANN202 SQLAlchemy's type spells out every column
+async def forget(database: Database, delivered: Sequence[OutboxDelivery]) -> None:
+    """Deletes the rows of what was delivered."""
+    async with database.write() as connection:
+        positions = [delivery.position for delivery in delivered]
+        await connection.execute(delete(outbox).where(outbox.c.position.in_(positions)))
+
+
+async def _any_visible(database: Database, topic: str | None) -> bool:
+    async with database.read() as connection:
+        found = await connection.execute(_claimable(topic, datetime.now(UTC)).limit(1))
+        return found.first() is not None
+
+
+def _claimable(topic: str | None, now: datetime) -> Select[Any]:
     earlier = outbox.alias()
     oldest = (
         select(func.min(earlier.c.position))
         .where(earlier.c.topic == outbox.c.topic, earlier.c.key == outbox.c.key)
         .scalar_subquery()
     )
-    return (
-        select(outbox)
-        .where(outbox.c.topic == topic, outbox.c.visible_at <= now, outbox.c.position == oldest)
-        .order_by(outbox.c.position)
-        .limit(CLAIMS_AT_ONCE)
-    )
+    visible = select(outbox).where(outbox.c.visible_at <= now, outbox.c.position == oldest)
+    return (visible.where(outbox.c.topic == topic) if topic else visible).order_by(outbox.c.position)
 
 
 async def _hand_back(database: Database, held: Sequence[OutboxDelivery], delay_s: float) -> None:

@@ -34,11 +34,12 @@ class Event:
     topic: str
     key: str  # what order is kept by
     payload: bytes
+    traceparent: str = ""  # W3C trace context of what made it happen
 
     @classmethod
-    def of(cls, topic: str, *, key: str, payload: bytes) -> Self:
+    def of(cls, topic: str, *, key: str, payload: bytes, traceparent: str = "") -> Self:
         """A new event."""
-        return cls(str(uuid_utils.uuid7()), topic, key, payload)
+        return cls(str(uuid_utils.uuid7()), topic, key, payload, traceparent)
 
 
 class Delivery(Protocol):

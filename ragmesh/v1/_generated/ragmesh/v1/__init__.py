@@ -23,6 +23,8 @@ __all__ = (
     "DeleteDocumentRequest",
     "DeleteDocumentResponse",
     "Document",
+    "DocumentChanged",
+    "DocumentDeadLettered",
     "DocumentError",
     "DocumentQueued",
     "DocumentServiceServicer",
@@ -56,6 +58,7 @@ __all__ = (
     "ListDeadLettersResponse",
     "ListDocumentsRequest",
     "ListDocumentsResponse",
+    "ListFailedDocumentsRequest",
     "ListModelsRequest",
     "ListModelsResponse",
     "LiveDocument",
@@ -72,6 +75,8 @@ __all__ = (
     "ReprocessDocumentRequest",
     "ResolveDocumentsRequest",
     "ResolveDocumentsResponse",
+    "RetryFailedDocumentsRequest",
+    "RetryFailedDocumentsResponse",
     "SearchMode",
     "SearchRequest",
     "SearchResponse",
@@ -844,6 +849,16 @@ class DeadLetter(betterproto2.Message):
     When it was given up.
     """
 
+    document_name: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    Its name.
+    """
+
+    collection: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    Its collection.
+    """
+
 
 default_message_pool.register_message("ragmesh.v1", "DeadLetter", DeadLetter)
 
@@ -998,6 +1013,66 @@ class Document(betterproto2.Message):
 
 
 default_message_pool.register_message("ragmesh.v1", "Document", Document)
+
+
+@dataclass(eq=False, repr=False)
+class DocumentChanged(betterproto2.Message):
+    """
+    A document's state changed. Topic `ragmesh.documents.events`, key: document id.
+    """
+
+    event_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Unique for each event; a consumer may meet it more than once.
+    """
+
+    tenant: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Whose document it is.
+    """
+
+    document: "Document | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The document as it is after the change.
+    """
+
+    traceparent: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    W3C trace context of what changed it.
+    """
+
+
+default_message_pool.register_message("ragmesh.v1", "DocumentChanged", DocumentChanged)
+
+
+@dataclass(eq=False, repr=False)
+class DocumentDeadLettered(betterproto2.Message):
+    """
+    A document was given up. Topic `ragmesh.documents.dlq`, key: document id.
+    """
+
+    event_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Unique for each event; a consumer may meet it more than once.
+    """
+
+    tenant: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Whose document it is.
+    """
+
+    document: "Document | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The document; its error says why, its attempts how often it was tried.
+    """
+
+    traceparent: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    W3C trace context of the last try.
+    """
+
+
+default_message_pool.register_message("ragmesh.v1", "DocumentDeadLettered", DocumentDeadLettered)
 
 
 @dataclass(eq=False, repr=False)
@@ -1555,6 +1630,26 @@ default_message_pool.register_message("ragmesh.v1", "ListDocumentsResponse", Lis
 
 
 @dataclass(eq=False, repr=False)
+class ListFailedDocumentsRequest(betterproto2.Message):
+    """
+    Asks for a page of documents that were given up.
+    """
+
+    page_size: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    At most this many, 1 to 1,000; 0 means 100.
+    """
+
+    page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    `next_page_token` of the page before.
+    """
+
+
+default_message_pool.register_message("ragmesh.v1", "ListFailedDocumentsRequest", ListFailedDocumentsRequest)
+
+
+@dataclass(eq=False, repr=False)
 class ListModelsRequest(betterproto2.Message):
     """
     Asks for the models.
@@ -1784,7 +1879,7 @@ class ReplayDeadLettersRequest(betterproto2.Message):
 
     document_ids: "list[str]" = betterproto2.field(1, betterproto2.TYPE_STRING, repeated=True)
     """
-    Which documents; empty for all.
+    Which documents, at most 1,000; empty for all.
     """
 
 
@@ -1859,6 +1954,36 @@ class ResolveDocumentsResponse(betterproto2.Message):
 
 
 default_message_pool.register_message("ragmesh.v1", "ResolveDocumentsResponse", ResolveDocumentsResponse)
+
+
+@dataclass(eq=False, repr=False)
+class RetryFailedDocumentsRequest(betterproto2.Message):
+    """
+    Asks to queue documents again that were given up.
+    """
+
+    document_ids: "list[str]" = betterproto2.field(1, betterproto2.TYPE_STRING, repeated=True)
+    """
+    Which, at most 1,000; those that are not FAILED are left alone. Empty for all.
+    """
+
+
+default_message_pool.register_message("ragmesh.v1", "RetryFailedDocumentsRequest", RetryFailedDocumentsRequest)
+
+
+@dataclass(eq=False, repr=False)
+class RetryFailedDocumentsResponse(betterproto2.Message):
+    """
+    What was queued.
+    """
+
+    queued: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    How many.
+    """
+
+
+default_message_pool.register_message("ragmesh.v1", "RetryFailedDocumentsResponse", RetryFailedDocumentsResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -2780,6 +2905,22 @@ class DocumentServiceStub:
             )
         )
         """Counts over all tenants, for operators."""
+        self.list_failed_documents: grpc.aio.UnaryUnaryMultiCallable[
+            ListFailedDocumentsRequest, ListDocumentsResponse
+        ] = channel.unary_unary(  # pyright: ignore
+            "/ragmesh.v1.DocumentService/ListFailedDocuments",
+            request_serializer=ListFailedDocumentsRequest.SerializeToString,
+            response_deserializer=ListDocumentsResponse.parse,
+        )
+        """Lists the documents that were given up, of all tenants, newest first: for operators."""
+        self.retry_failed_documents: grpc.aio.UnaryUnaryMultiCallable[
+            RetryFailedDocumentsRequest, RetryFailedDocumentsResponse
+        ] = channel.unary_unary(  # pyright: ignore
+            "/ragmesh.v1.DocumentService/RetryFailedDocuments",
+            request_serializer=RetryFailedDocumentsRequest.SerializeToString,
+            response_deserializer=RetryFailedDocumentsResponse.parse,
+        )
+        """Queues documents again that were given up, of all tenants: for operators."""
 
 
 class DocumentServiceServicer:
@@ -2866,6 +3007,18 @@ class DocumentServiceServicer:
         self, request: "GetIngestStatsRequest", context: grpc.aio.ServicerContext
     ) -> "IngestStats":
         """Counts over all tenants, for operators."""
+        raise NotImplementedError
+
+    async def list_failed_documents(
+        self, request: "ListFailedDocumentsRequest", context: grpc.aio.ServicerContext
+    ) -> "ListDocumentsResponse":
+        """Lists the documents that were given up, of all tenants, newest first: for operators."""
+        raise NotImplementedError
+
+    async def retry_failed_documents(
+        self, request: "RetryFailedDocumentsRequest", context: grpc.aio.ServicerContext
+    ) -> "RetryFailedDocumentsResponse":
+        """Queues documents again that were given up, of all tenants: for operators."""
         raise NotImplementedError
 
     def add_to_server(self, server: grpc.aio.Server) -> None:
@@ -2973,6 +3126,22 @@ class DocumentServiceServicer:
                     self.get_ingest_stats,
                     request_deserializer=GetIngestStatsRequest.parse,
                     response_serializer=IngestStats.SerializeToString,
+                ),
+            ),  # pyright: ignore
+            "list_failed_documents": (
+                "ListFailedDocuments",
+                grpc.unary_unary_rpc_method_handler(
+                    self.list_failed_documents,
+                    request_deserializer=ListFailedDocumentsRequest.parse,
+                    response_serializer=ListDocumentsResponse.SerializeToString,
+                ),
+            ),  # pyright: ignore
+            "retry_failed_documents": (
+                "RetryFailedDocuments",
+                grpc.unary_unary_rpc_method_handler(
+                    self.retry_failed_documents,
+                    request_deserializer=RetryFailedDocumentsRequest.parse,
+                    response_serializer=RetryFailedDocumentsResponse.SerializeToString,
                 ),
             ),  # pyright: ignore
         }
