@@ -28,6 +28,14 @@ class Place:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """Hits that may be shown."""
+
+    hits: list[Hit]
+    is_outdated: bool  # of a document that may be shown only another generation was found: it is made anew just now
+
+
 @dataclass(slots=True)
 class _Known:
     """What is known of one revision of a collection."""
@@ -60,7 +68,7 @@ class Liveness:
         """The collection as it is at this moment, or later. Raises NotFound."""
         return await self._collections(place, None)
 
-    async def keep_live(self, place: Place, collection: Collection, hits: Sequence[Hit]) -> list[Hit]:
+    async def sift(self, place: Place, collection: Collection, hits: Sequence[Hit]) -> Sifted:
         """The hits that could be shown when `collection` was read, or later."""
         wanted = {hit.chunk.document_id for hit in hits}
         generations = self._generations(collection)
@@ -68,7 +76,9 @@ class Liveness:
         if unknown:
             live = await self._lives(place, unknown)
             generations = {**generations, **self._learn(live, unknown)}
-        return [hit for hit in hits if generations.get(hit.chunk.document_id) == hit.chunk.generation]
+        shown = [hit for hit in hits if generations.get(hit.chunk.document_id) == hit.chunk.generation]
+        alive = {document_id for document_id in wanted if generations.get(document_id) is not None}
+        return Sifted(shown, is_outdated=alive != {hit.chunk.document_id for hit in shown})
 
     def _generations(self, collection: Collection) -> dict[str, int | None]:
         known = self._known.get(collection.id)

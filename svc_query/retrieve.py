@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from types import TracebackType
 from typing import Self, cast
 
@@ -133,20 +134,29 @@ class Retriever:
     async def _live_hits(
         self, side: Side, query: str | Vector, search: Search, collection: Collection
     ) -> list[Hit]:
-        """Candidates that may be shown: enough for the results, unless there are no more."""
+        """Candidates that may be shown: enough for the results, unless there are no more.
+
+        Index and document service are read one after the other. Where a document becomes READY anew in between, one
+        knows its old generation and the other its new one: then both are read once more.
+        """
         limit = max(CANDIDATES_MIN, CANDIDATES_PER_RESULT * search.top_k)
+        looked_again = False
         while True:
             lane = _Lane(side, Scope(collection.id, search.filter), limit)
             hits = await self._search(lane, query)
-            live = await self._liveness.keep_live(search.place, collection, hits)
-            if len(live) >= search.top_k or len(hits) < limit or limit == CANDIDATES_MAX:
-                return live
+            sifted = await self._liveness.sift(search.place, collection, hits)
+            if sifted.is_outdated and not looked_again:
+                looked_again = True
+                collection = await self._liveness.collection(search.place)
+                continue
+            if len(sifted.hits) >= search.top_k or len(hits) < limit or limit == CANDIDATES_MAX:
+                return sifted.hits
             limit = min(limit * WIDENING, CANDIDATES_MAX)
 
     def _ranked(self, search: Search, found: Mapping[Side, _Half]) -> list[Hit]:
         if len(found) == 1:
             return [hit for half in found.values() for hit in half.hits][: search.top_k]
-        dense, sparse = found[Side.DENSE].hits, found[Side.SPARSE].hits
+        dense, sparse = of_newest_generation(found[Side.DENSE].hits, found[Side.SPARSE].hits)
         weight = dense_weight(search.text, self._embedder.info.languages, sparse)
         return fuse(dense, by_words(search.text, [*dense, *sparse]), weight)[: search.top_k]
 
@@ -159,6 +169,14 @@ class Retriever:
         return await self._searcher.search_dense(
             lane.scope, np.stack(cast("Sequence[Vector]", queries)), lane.limit
         )
+
+
+def of_newest_generation(*halves: Sequence[Hit]) -> list[list[Hit]]:
+    """The same hits, without those of a generation that one half has found a newer one of: no result mixes two."""
+    newest: dict[str, int] = {}
+    for hit in chain(*halves):
+        newest[hit.chunk.document_id] = max(hit.chunk.generation, newest.get(hit.chunk.document_id, 0))
+    return [[hit for hit in half if hit.chunk.generation == newest[hit.chunk.document_id]] for half in halves]
 
 
 @asynccontextmanager

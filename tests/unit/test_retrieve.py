@@ -112,6 +112,38 @@ async def test_dead_documents_and_other_generations_are_not_shown():
         assert await found(retriever, search()) == ["a:2:0"]
 
 
+class MadeAnew(Store):
+    """While it answers, a document is made anew: READY and rid of its old chunks right after its answer, or before."""
+
+    def __init__(self, documents: Documents, *, answers_before: bool) -> None:
+        super().__init__([chunk("a", 1), chunk("b", 1)])
+        self.documents = documents
+        self.answers_before = answers_before
+
+    def _hits(self, side: str, queries: int, limit: int) -> list[list[Hit]]:
+        before = super()._hits(side, queries, limit)
+        if self.documents.generations["a"] == 2:
+            return before
+        self.chunks = [chunk("a", 2), chunk("b", 1)]
+        self.documents.generations["a"] = 2
+        self.documents.revision += 1
+        return before if self.answers_before else super()._hits(side, queries, limit)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("answers_before", [True, False])
+async def test_a_document_that_is_made_anew_during_a_search_is_found_in_one_generation(mode, answers_before):
+    documents = Documents({"a": 1, "b": 1})
+    async with Retriever(Embedder(), Store([chunk("a", 1), chunk("b", 1)]), documents) as retriever:
+        await found(retriever, search(mode=mode))  # it knows of the old generation
+        retriever._searcher = MadeAnew(documents, answers_before=answers_before)
+
+        assert sorted(await found(retriever, search("again", mode=mode))) in (
+            ["a:1:0", "b:1:0"],
+            ["a:2:0", "b:1:0"],
+        )
+
+
 async def test_a_document_deleted_before_the_search_is_never_shown():
     documents = Documents({"a": 1, "b": 1})
     async with Retriever(Embedder(), Store([chunk("a"), chunk("b")]), documents) as retriever:
