@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 import asyncpg
+import psutil
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from pymilvus import MilvusClient, MilvusException
@@ -103,12 +104,17 @@ class Server:
         await self.start()
 
     def pause(self) -> None:
-        """Lets it hang."""
-        os.killpg(self.process.pid, signal.SIGSTOP)
+        """Lets it hang, with its children: those of PostgreSQL are groups of their own."""
+        self._signal_all(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Lets it go on."""
-        os.killpg(self.process.pid, signal.SIGCONT)
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        process = psutil.Process(self.process.pid)
+        for one in (process, *process.children(recursive=True)):
+            one.send_signal(number)
 
 
 @asynccontextmanager

@@ -31,8 +31,12 @@ from ragmesh.errors import Unavailable
 SQLITE_PRAGMAS = ("busy_timeout = 15000", "synchronous = FULL", "foreign_keys = ON")
 LOCK_WAIT_S = 15.0
 POOL_SIZE = 8  # connections of one process
+POOL_WAIT_S = 5.0  # for one of them
+CONNECT_S = 5.0
+COMMAND_S = 10.0  # longest statement
+ABANDONED_S = 60  # after which the server ends a transaction whose client is silent
 WRITES = "ragmesh_writes"  # execution option of a writing transaction
-AWAY = ("08", "53", "57P")  # SQLSTATE: no connection, out of resources, starting or stopping
+AWAY = ("08", "40", "53", "57P")  # SQLSTATE: no connection, undone for another's sake, out of resources, starting
 MIGRATION_LOCK = 0x7261676D  # any number that nobody else locks in PostgreSQL
 
 
@@ -80,7 +84,7 @@ def is_writing(connection: AsyncConnection) -> bool:
 @asynccontextmanager
 async def connect(url: str) -> AsyncIterator[Database]:
     """The database at a SQLAlchemy URL; an SQLite file is made where there is none."""
-    engine = create_async_engine(url, pool_size=POOL_SIZE, max_overflow=0)
+    engine = create_async_engine(url, pool_size=POOL_SIZE, max_overflow=0, pool_timeout=POOL_WAIT_S, **_driver(url))
     if _is_sqlite(engine):
         await asyncio.to_thread(_make_sqlite, Path(make_url(url).database or ""))
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
@@ -104,6 +108,15 @@ def _upgrade(connection: Connection, migrations: Path) -> None:
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _driver(url: str) -> dict[str, Any]:
+    """What PostgreSQL's driver is told: a database that hangs is Unavailable soon, a dead connection is found."""
+    if not url.startswith("postgresql"):
+        return {}
+    server = {"application_name": "ragmesh", "idle_in_transaction_session_timeout": f"{ABANDONED_S}s"}
+    asyncpg = {"timeout": CONNECT_S, "command_timeout": COMMAND_S, "server_settings": server}
+    return {"pool_pre_ping": True, "connect_args": asyncpg}
 
 
 def _is_sqlite(engine: AsyncEngine) -> bool:
@@ -143,7 +156,7 @@ def _begin_sqlite(connection: Connection) -> None:
 async def _reported() -> AsyncIterator[None]:
     try:
         yield
-    except (OperationalError, PoolTimeoutError, ConnectionError) as error:
+    except (OperationalError, PoolTimeoutError, OSError) as error:
         raise Unavailable("the database can't be reached or is busy; try again") from error
     except DBAPIError as error:
         if not _is_away(error):

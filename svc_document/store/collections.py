@@ -1,5 +1,6 @@
 """Collections in SQL."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ragmesh.errors import AlreadyExists, NotFound
-from ragmesh.storage.database import Database
+from ragmesh.storage.database import Database, is_writing
 from svc_document.model import DEFAULT_COLLECTION, Collection, State
 from svc_document.store.announce import Announcer, silent
 from svc_document.store.tables import collections, documents, to_collection
@@ -58,19 +59,29 @@ class SqlCollections:
                 .where(collections.c.id == collection.id)
                 .values(deleted_at=now, revision=collections.c.revision + 1, document_count=0, chunk_count=0)
             )
-            hidden = await connection.scalars(
-                update(documents)
-                .where(documents.c.collection_id == collection.id, documents.c.state != State.DELETING)
-                .values(state=State.DELETING, updated_at=now)
-                .returning(documents.c.id)
+            hidden: Sequence[str] = (await connection.scalars(_present_documents(collection.id))).all()
+            await connection.execute(
+                update(documents).where(documents.c.id.in_(hidden)).values(state=State.DELETING, updated_at=now)
             )
             await self._announce(connection, *hidden)
         return collection
 
     async def _make_default(self, tenant: str) -> Collection:
-        async with self._database.write() as connection:
-            present = await find_present(connection, tenant, DEFAULT_COLLECTION)
-            return present or await _insert(connection, tenant, DEFAULT_COLLECTION)
+        try:
+            async with self._database.write() as connection:
+                present = await find_present(connection, tenant, DEFAULT_COLLECTION)
+                return present or await _insert(connection, tenant, DEFAULT_COLLECTION)
+        except IntegrityError:  # where writers do not queue up, another one may have been faster
+            return await self.find(tenant, DEFAULT_COLLECTION)
+
+
+async def hold(connection: AsyncConnection, collection_id: str) -> None:
+    """Keeps others from changing a collection until the transaction ends.
+
+    Every transaction that locks both takes a collection before its documents, and documents by their ids: so none
+    waits for another that waits for it.
+    """
+    await connection.execute(select(collections.c.id).where(collections.c.id == collection_id).with_for_update())
 
 
 async def change(
@@ -90,8 +101,9 @@ async def change(
 
 
 async def find_present(connection: AsyncConnection, tenant: str, name: str) -> Collection | None:
-    """A collection that is not deleted."""
-    row = (await connection.execute(_present(tenant).where(collections.c.name == name))).first()
+    """A collection that is not deleted, held against changes where the transaction writes."""
+    one = _present(tenant).where(collections.c.name == name)
+    row = (await connection.execute(one.with_for_update() if is_writing(connection) else one)).first()
     return to_collection(row) if row else None
 
 
@@ -99,6 +111,11 @@ async def _insert(connection: AsyncConnection, tenant: str, name: str) -> Collec
     collection = Collection(str(uuid_utils.uuid7()), tenant, name, 1, 0, 0, datetime.now(UTC))
     await connection.execute(insert(collections), asdict(collection))
     return collection
+
+
+def _present_documents(collection_id: str) -> Select[Any]:
+    present = documents.c.collection_id == collection_id, documents.c.state != State.DELETING
+    return select(documents.c.id).where(*present).order_by(documents.c.id).with_for_update()
 
 
 def _present(tenant: str) -> Select[Any]:

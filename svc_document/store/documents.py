@@ -22,7 +22,7 @@ from svc_document.model import (
     State,
 )
 from svc_document.store.announce import Announcer, silent
-from svc_document.store.collections import change, find_present
+from svc_document.store.collections import change, find_present, hold
 from svc_document.store.tables import NO_ERROR, NO_LEASE, collections, documents, select_documents, to_document
 from svc_document.wire import to_event
 
@@ -43,7 +43,10 @@ class SqlDocuments:
                 await self._announce(connection, document.id)
                 return document
         except IntegrityError as error:  # where writers do not queue up, an equal upload may have been faster
-            raise Aborted("the same document was uploaded at the same moment; try again") from error
+            async with self._database.read() as connection:
+                if present := await _find_equal(connection, collection, new):
+                    return present
+            raise Aborted("an equal document was uploaded and deleted at the same moment; try again") from error
 
     async def get(self, tenant: str, document_id: str) -> Document:
         async with self._database.read() as connection:
@@ -116,6 +119,7 @@ class SqlDocuments:
 
     async def hide(self, tenant: str, document_id: str) -> Document:
         async with self._database.write() as connection:
+            await hold(connection, await _collection_of(connection, document_id))
             row = await _owned(connection, tenant, document_id)
             if row.state != State.DELETING:
                 await change(connection, row.collection_id, documents=-1, chunks=-row.chunk_count, revise=True)
@@ -206,6 +210,14 @@ async def _find_equal(connection: AsyncConnection, collection: Collection, new: 
     )
     row = (await connection.execute(equal)).first()
     return to_document(row) if row else None
+
+
+async def _collection_of(connection: AsyncConnection, document_id: str) -> str:
+    """The id of a document's collection, which never changes."""
+    found = await connection.scalar(select(documents.c.collection_id).where(documents.c.id == document_id))
+    if not found:
+        raise _not_found(document_id)
+    return found
 
 
 async def _present(connection: AsyncConnection, tenant: str, document_id: str) -> Row[Any]:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ragmesh.storage.database import Database
 from svc_document.model import UNFINISHED, Failure, Lease, LeaseLost, Queued, Result, State
 from svc_document.store.announce import Announcer, silent
-from svc_document.store.collections import change
+from svc_document.store.collections import change, hold
 from svc_document.store.tables import NO_ERROR, NO_LEASE, documents, from_failure
 
 
@@ -65,7 +65,7 @@ class SqlLeases:
         now = datetime.now(UTC)
         renewed = set[Lease]()
         async with self._database.write() as connection:
-            for lease, done in progress.items():
+            for lease, done in sorted(progress.items(), key=lambda item: item[0].document_id):
                 changed = await connection.execute(
                     update(documents)
                     .where(_held(lease))
@@ -81,6 +81,7 @@ class SqlLeases:
 
     async def finish(self, lease: Lease, result: Result) -> None:
         async with self._database.write() as connection:
+            await hold(connection, lease.collection_id)
             row = (await connection.execute(select(documents).where(_held(lease)).with_for_update())).first()
             if not row:
                 raise LeaseLost

@@ -30,8 +30,8 @@ from tests.documents import House, house, until
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path, upload_max_bytes=1000_000) as opened:
+async def home(tmp_path: Path, database_url: str) -> AsyncIterator[House]:
+    async with house(tmp_path, upload_max_bytes=1000_000, database_url=database_url) as opened:
         yield opened
 
 

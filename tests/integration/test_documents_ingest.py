@@ -22,8 +22,8 @@ from tests.documents import House, house, until
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[House]:
-    async with house(tmp_path) as opened:
+async def home(tmp_path: Path, database_url: str) -> AsyncIterator[House]:
+    async with house(tmp_path, database_url=database_url) as opened:
         yield opened
 
 

@@ -1,8 +1,7 @@
-"""Leases on real SQLite: one holder at a time, and nothing is changed under a lease that is over."""
+"""Leases on SQLite and PostgreSQL: one holder at a time, and nothing is changed under a lease that is over."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -20,8 +19,8 @@ FAILURE = Failure(Stage.EMBED, "embed_unavailable", "away", retriable=True)
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with connect(f"sqlite+aiosqlite:///{tmp_path}/test.db") as opened:
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with connect(database_url) as opened:
         await migrate(opened, MIGRATIONS)
         yield opened
 
@@ -116,13 +115,3 @@ async def test_an_event_of_a_past_generation_leads_to_nothing(
 
     assert await leases.take(Queued("t", document.id, 1)) is None
     assert await leases.take(Queued("t", document.id, 2))
-
-
-async def test_a_schema_is_made_once_however_many_start_with_it(tmp_path: Path):
-    async def start() -> None:
-        async with connect(f"sqlite+aiosqlite:///{tmp_path}/new.db") as database:
-            await migrate(database, MIGRATIONS)
-
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(6):
-            tasks.create_task(start())
