@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix proto lock bench servers setup setup-dev unit clean
+.PHONY: help run test check fix proto lock bench mesh chaos servers setup setup-dev unit clean
 
 help: ## what targets there are
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ lock: setup-dev ## renew the locked dependencies in requirements/
 
 bench: setup-dev ## start a mesh and measure it beside the bare engines
 	@$(BIN)/python -m bench --own-mesh $(ARGS)
+
+mesh: setup servers ## start the mesh profile: Consul, Kafka, PostgreSQL and Redis, and two of each service
+	@$(BIN)/ragmesh up --profile mesh --replicas document=2,query=2,worker=2 $(ARGS)
+
+chaos: setup-dev servers ## faults under load, judged by a ledger: writes docs/reliability.md (a quarter of an hour)
+	@$(BIN)/python -m chaos $(ARGS)
 
 servers: ## install the servers that the mesh profile and the tests start into .servers
 	@deploy/local/install.sh consul kafka postgres redis s3 milvus
