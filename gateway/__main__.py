@@ -8,8 +8,8 @@ from aiohttp import web
 from gateway.app import make_app
 from gateway.calls import Services
 from ragmesh.rpc.channels import connect
+from ragmesh.rpc.config import Live
 from ragmesh.rpc.server import run, serving
-from ragmesh.settings import Settings
 from ragmesh.v1 import AdminServiceStub, DocumentServiceStub, QueryServiceStub
 
 log = structlog.get_logger()
@@ -17,18 +17,19 @@ log = structlog.get_logger()
 SERVICES = ("document", "worker", "query", "admin")
 
 
-async def main(settings: Settings) -> None:
+async def main(live: Live) -> None:
     """Connects, serves HTTP until it is asked to stop, and finishes what runs."""
+    settings = live.now
     async with AsyncExitStack() as opened:
         channels = {name: await opened.enter_async_context(connect(settings, name)) for name in SERVICES}
         services = Services(
-            settings=settings,
+            live=live,
             channels=channels,
             documents=DocumentServiceStub(channels["document"]),
             query=QueryServiceStub(channels["query"]),
             admin=AdminServiceStub(channels["admin"]),
         )
-        running = await opened.enter_async_context(serving("gateway", [], settings))
+        running = await opened.enter_async_context(serving("gateway", [], live))
         runner = web.AppRunner(
             make_app(services),
             handler_cancellation=True,  # a reader that leaves cancels its call, down to the model

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import grpc
 from aiohttp import web
 
+from ragmesh.rpc.config import Live
 from ragmesh.settings import Settings
 from ragmesh.v1 import AdminServiceStub, DocumentServiceStub, QueryServiceStub
 
@@ -14,11 +15,16 @@ from ragmesh.v1 import AdminServiceStub, DocumentServiceStub, QueryServiceStub
 class Services:
     """The services behind the edge."""
 
-    settings: Settings
+    live: Live
     channels: Mapping[str, grpc.aio.Channel]
     documents: DocumentServiceStub
     query: QueryServiceStub
     admin: AdminServiceStub
+
+    @property
+    def settings(self) -> Settings:
+        """As they are now."""
+        return self.live.now
 
 
 SERVICES = web.AppKey("services", Services)

@@ -10,7 +10,7 @@ named by `RAGMESH_ENV_FILE` (default `.env`) may hold the same lines; the enviro
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -19,8 +19,20 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 PREFIX = "RAGMESH_"
 HIDDEN = "********"
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 KIB = 1024
 MIB = 1024 * KIB
+
+
+def _dynamic(default: Any, **constraints: Any) -> Any:
+    """A setting that can be changed while the mesh runs."""
+    return Field(default, json_schema_extra={"dynamic": True}, **constraints)
+
+
+def _level(name: str) -> str:
+    if name not in LEVELS:
+        raise ValueError(f"it must be one of {', '.join(LEVELS)}")
+    return name
 
 
 class Settings(BaseSettings):
@@ -87,7 +99,7 @@ class Settings(BaseSettings):
     llm_context: int = Field(2048, ge=256, description="tokens of prompt and answer of the embedded model")
     embed_threads: int = Field(1, ge=1, description="CPU threads of the embedded embedding model")
 
-    upload_max_bytes: int = Field(256 * MIB, gt=0, description="largest document")
+    upload_max_bytes: int = _dynamic(256 * MIB, gt=0, description="largest document")
     parse_processes: int = Field(2, ge=1, description="documents that are parsed at once")
     parse_timeout_s: float = Field(120.0, gt=0, description="longest parse of one document")
     parse_memory_bytes: int = Field(2048 * MIB, gt=0, description="most memory for one parse")
@@ -102,13 +114,20 @@ class Settings(BaseSettings):
     retry_first_delay_s: float = Field(0.5, gt=0, description="delay before the second try")
     retry_max_delay_s: float = Field(30.0, gt=0, description="longest delay between tries")
 
-    search_timeout_s: float = Field(10.0, gt=0, description="deadline of a search")
-    answer_timeout_s: float = Field(180.0, gt=0, description="deadline of a whole answer")
+    search_results: int = _dynamic(8, ge=1, le=100, description="passages of a search that asks for no number")
+    answer_passages: int = _dynamic(4, ge=1, le=100, description="passages that an answer is written from")
+    search_mode: Literal["hybrid", "dense", "sparse"] = _dynamic(
+        "hybrid", description="how a search that does not say so finds its passages"
+    )
+    answer_cache: bool = _dynamic(True, description="whether answers are kept, for equal questions")
+    suggestions: bool = _dynamic(True, description="whether questions are suggested")
+    search_timeout_s: float = _dynamic(10.0, gt=0, le=600, description="deadline of a search")
+    answer_timeout_s: float = _dynamic(180.0, gt=0, le=3600, description="deadline of a whole answer")
     call_timeout_s: float = Field(10.0, gt=0, description="deadline of every other call")
-    cache_ttl_s: float = Field(600.0, gt=0, description="how long cached values live")
+    cache_ttl_s: float = _dynamic(600.0, gt=0, le=7 * 86_400, description="how long cached values live")
     cache_max_bytes: int = Field(64 * MIB, gt=0, description="bound of the memory cache")
-    in_flight_max: int = Field(256, ge=1, description="calls one server handles at once")
-    answers_max: int = Field(32, ge=1, description="answers one query service works on at once")
+    in_flight_max: int = _dynamic(256, ge=1, le=100_000, description="calls one server handles at once")
+    answers_max: int = _dynamic(32, ge=1, le=10_000, description="answers one query service works on at once")
     drain_s: float = Field(10.0, ge=0, description="how long a stopping server finishes its calls")
     grpc_message_max_bytes: int = Field(4 * MIB, gt=0, description="largest gRPC message")
 
@@ -116,7 +135,7 @@ class Settings(BaseSettings):
     tls_key_file: Path | None = Field(None, description="its private key")
     tls_ca_file: Path | None = Field(None, description="authority that peers must be signed by")
 
-    log_level: Annotated[str, AfterValidator(str.upper)] = Field(
+    log_level: Annotated[str, AfterValidator(str.upper), AfterValidator(_level)] = _dynamic(
         "INFO",
         validation_alias=AliasChoices("RAGMESH_LOG_LEVEL", "LOG_LEVEL"),
         description="least level that is logged; LOG_LEVEL is honoured too",
@@ -159,6 +178,11 @@ class Settings(BaseSettings):
         return self.models_dir or self.home / "models" / self.embedder
 
 
+DYNAMIC = frozenset(
+    name for name, field in Settings.model_fields.items() if field.json_schema_extra == {"dynamic": True}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """One setting as an operator sees it."""
@@ -167,6 +191,7 @@ class Origin:
     value: str  # HIDDEN for a secret that is set
     source: str  # "default", "environment" or "file"
     description: str
+    is_dynamic: bool  # can be changed while the mesh runs
 
 
 def load() -> Settings:
@@ -182,6 +207,7 @@ def origins(settings: Settings) -> list[Origin]:
             value=_shown(getattr(settings, name)),
             source=_source(settings, name, field),
             description=field.description or "",
+            is_dynamic=name in DYNAMIC,
         )
         for name, field in sorted(Settings.model_fields.items())
     ]

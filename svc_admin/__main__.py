@@ -6,19 +6,21 @@ from pymilvus import AsyncMilvusClient
 
 from ragmesh.inference.triton import Triton
 from ragmesh.rpc.channels import connect
+from ragmesh.rpc.config import Live, open_config
 from ragmesh.rpc.discovery import SERVICES
 from ragmesh.rpc.server import run, serving
-from ragmesh.settings import Settings
 from ragmesh.storage.vectors.milvus import CHANNEL_OPTIONS
 from ragmesh.v1 import DocumentServiceStub
 from svc_admin.backends import Backends
+from svc_admin.configuration import Configuration
 from svc_admin.dead_letters import DeadLetters
 from svc_admin.instances import Instances
 from svc_admin.service import AdminServicer
 
 
-async def main(settings: Settings) -> None:
+async def main(live: Live) -> None:
     """Builds the adapters, wires them, serves until it is asked to stop."""
+    settings = live.now
     async with AsyncExitStack() as opened:
         channels = {service: await opened.enter_async_context(connect(settings, service)) for service in SERVICES}
         triton = await opened.enter_async_context(Triton(settings.triton_url))
@@ -29,14 +31,15 @@ async def main(settings: Settings) -> None:
         backends = Backends(triton, milvus, settings.milvus_uri)
         documents = DocumentServiceStub(channels["document"])
         servicer = AdminServicer(
-            settings=settings,
+            configuration=Configuration(live, open_config(settings)),
             instances=Instances(channels),
             documents=documents,
             dead_letters=DeadLetters(documents, settings.call_timeout_s),
             backends=backends.observe,
             models=backends.models,
+            timeout_s=settings.call_timeout_s,
         )
-        running = await opened.enter_async_context(serving("admin", [servicer], settings))
+        running = await opened.enter_async_context(serving("admin", [servicer], live))
         await running.stopped()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -9,7 +10,6 @@ import grpc
 from ragmesh.errors import Unimplemented
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
-from ragmesh.settings import Settings, origins
 from ragmesh.v1 import (
     AdminServiceServicer,
     Backend,
@@ -27,10 +27,12 @@ from ragmesh.v1 import (
     Model,
     ReplayDeadLettersRequest,
     ReplayDeadLettersResponse,
-    Setting,
+    SetConfigRequest,
     Stats,
+    WatchConfigRequest,
     WatchMeshRequest,
 )
+from svc_admin.configuration import Configuration
 from svc_admin.dead_letters import DeadLetters
 from svc_admin.instances import Instances, load_by_service
 
@@ -52,19 +54,21 @@ class AdminServicer(AdminServiceServicer):
     def __init__(
         self,
         *,
-        settings: Settings,
+        configuration: Configuration,
         instances: Instances,
         documents: DocumentServiceStub,
         dead_letters: DeadLetters,
         backends: Callable[[], Awaitable[Sequence[Backend]]],
         models: Callable[[], Awaitable[Sequence[Model]]],
+        timeout_s: float,
     ) -> None:
-        self._settings = settings
+        self._configuration = configuration
         self._instances = instances
         self._documents = documents
         self._dead_letters = dead_letters
         self._backends = backends
         self._models = models
+        self._timeout_s = timeout_s
 
     async def get_mesh(self, request: GetMeshRequest, context: grpc.aio.ServicerContext) -> Mesh:
         instances, backends = await asyncio.gather(self._instances.observe(), self._backends())
@@ -82,20 +86,23 @@ class AdminServicer(AdminServiceServicer):
     async def get_stats(self, request: GetStatsRequest, context: grpc.aio.ServicerContext) -> Stats:
         with translated():
             ingest, instances = await asyncio.gather(
-                self._documents.get_ingest_stats(
-                    GetIngestStatsRequest(), **outgoing(self._settings.call_timeout_s)
-                ),
+                self._documents.get_ingest_stats(GetIngestStatsRequest(), **outgoing(self._timeout_s)),
                 self._instances.observe(),
             )
         return Stats(ingest=ingest, services=load_by_service(instances))
 
     async def get_config(self, request: GetConfigRequest, context: grpc.aio.ServicerContext) -> Config:
-        return Config(
-            settings=[
-                Setting(key=origin.key, value=origin.value, source=origin.source)
-                for origin in origins(self._settings)
-            ]
-        )
+        return self._configuration.shown()
+
+    async def set_config(self, request: SetConfigRequest, context: grpc.aio.ServicerContext) -> Config:
+        return await self._configuration.change(request)
+
+    async def watch_config(
+        self, request: WatchConfigRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[Config]:
+        async with aclosing(self._configuration.followed()) as configs:
+            async for config in configs:
+                yield config
 
     async def list_models(
         self, request: ListModelsRequest, context: grpc.aio.ServicerContext
@@ -112,8 +119,6 @@ class AdminServicer(AdminServiceServicer):
     ) -> ReplayDeadLettersResponse:
         return await self._dead_letters.replay(request)
 
-    set_config = _later("change settings while it runs")
-    watch_config = _later("watch settings")
     load_model = _later("load models while it runs")
     unload_model = _later("unload models while it runs")
     promote_model = _later("promote model versions")

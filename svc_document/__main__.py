@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ragmesh.inference.embed import TritonEmbedder
 from ragmesh.inference.port import Embedder
+from ragmesh.rpc.config import Live
 from ragmesh.rpc.server import run, serving
 from ragmesh.settings import Settings
 from ragmesh.storage.blobs import Blobs, ObjectBlobs
@@ -46,11 +47,16 @@ WORKERS = "ragmesh-workers"  # the group that shares the queue
 class Parts:
     """What both processes stand on."""
 
-    settings: Settings
+    live: Live
     database: Database
     blobs: Blobs
     embedder: Embedder
     vectors: ChunkWriter
+
+    @property
+    def settings(self) -> Settings:
+        """As they are now."""
+        return self.live.now
 
     @property
     def announce(self) -> Announcer:
@@ -59,15 +65,16 @@ class Parts:
 
 
 @asynccontextmanager
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
+async def parts(live: Live) -> AsyncIterator[Parts]:
     """Opens the stores, and brings the schema up to date."""
+    settings = live.now
     async with (
         connect(settings.database) as database,
         TritonEmbedder(settings.triton_url) as embedder,
         MilvusVectors(settings.milvus_uri, settings.milvus_token.get_secret_value(), embedder.info) as vectors,
     ):
         await migrate(database, MIGRATIONS)
-        yield Parts(settings, database, ObjectBlobs.of(settings), embedder, vectors)
+        yield Parts(live, database, ObjectBlobs.of(settings), embedder, vectors)
 
 
 @asynccontextmanager
@@ -77,7 +84,7 @@ async def servicer(parts: Parts) -> AsyncIterator[DocumentServicer]:
     documents = SqlDocuments(parts.database, parts.announce)
     async with Watchtower(documents) as watchtower:
         yield DocumentServicer(
-            Uploads(collections, documents, parts.blobs, max_bytes=parts.settings.upload_max_bytes),
+            Uploads(collections, documents, parts.blobs, max_bytes=lambda: parts.settings.upload_max_bytes),
             Library(collections, documents, parts.blobs, parts.vectors),
             Shelves(collections, parts.vectors),
             watchtower,
@@ -135,19 +142,20 @@ def relay(parts: Parts) -> OutboxRelay:
     )
 
 
-async def serve_api(settings: Settings) -> None:
+async def serve_api(live: Live) -> None:
     """Takes documents in until the process is asked to end."""
     async with (
-        parts(settings) as opened,
+        parts(live) as opened,
         servicer(opened) as service,
-        serving("document", [service], settings) as running,
+        serving("document", [service], live) as running,
     ):
         await running.stopped()
 
 
-async def serve_worker(settings: Settings) -> None:
+async def serve_worker(live: Live) -> None:
     """Makes documents searchable until the process is asked to end."""
-    async with parts(settings) as opened, ParsePool.of(settings) as pool, worker(opened, pool) as working:
+    settings = live.now
+    async with parts(live) as opened, ParsePool.of(settings) as pool, worker(opened, pool) as working:
         sweeper = Sweeper(
             SqlChores(opened.database, opened.announce),
             SqlDocuments(opened.database),
@@ -155,7 +163,7 @@ async def serve_worker(settings: Settings) -> None:
             opened.vectors,
             every_s=settings.retry_first_delay_s,
         )
-        async with serving("worker", [], settings) as running, asyncio.TaskGroup() as tasks:
+        async with serving("worker", [], live) as running, asyncio.TaskGroup() as tasks:
             running_tasks = [tasks.create_task(working.run()), tasks.create_task(sweeper.run())]
             if by_kafka(settings):
                 running_tasks.append(tasks.create_task(relay(opened).run()))

@@ -5,7 +5,7 @@ upload -> blob (hashed on the way) -> row and event in one transaction -> Docume
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -41,7 +41,9 @@ class Spec:
 class Uploads:
     """Takes documents in."""
 
-    def __init__(self, collections: Collections, documents: Documents, blobs: Blobs, *, max_bytes: int) -> None:
+    def __init__(
+        self, collections: Collections, documents: Documents, blobs: Blobs, *, max_bytes: Callable[[], int]
+    ) -> None:
         self._collections = collections
         self._documents = documents
         self._blobs = blobs
@@ -51,7 +53,7 @@ class Uploads:
         """Keeps and queues a document, or returns the one already there. Raises InvalidArgument, NotFound."""
         collection = await self._collections.find(tenant, naming.collection_name(spec.collection))
         document_id = str(uuid_utils.uuid7())
-        received = Received(spec, self._max_bytes)
+        received = Received(spec, self._max_bytes())
         await self._blobs.write(document_id, received.checked(pieces))
         new = NewDocument(document_id, spec.name, received.size, received.sha256, spec.metadata)
         accepting = asyncio.create_task(self._accept(collection, new))

@@ -3,13 +3,13 @@
 from ragmesh.inference.embed import TritonEmbedder
 from ragmesh.inference.generate import TritonLanguageModel
 from ragmesh.rpc.channels import connect
+from ragmesh.rpc.config import Live
 from ragmesh.rpc.server import run, serving
-from ragmesh.settings import Settings
 from ragmesh.storage.cache.memory import MemoryCache
 from ragmesh.storage.cache.redis import RedisCache
 from ragmesh.storage.redis import open_redis
 from ragmesh.storage.vectors.milvus import MilvusVectors
-from svc_query.answers import Answers, Limits
+from svc_query.answers import Answers
 from svc_query.documents import RemoteDocuments
 from svc_query.flight import Unshared
 from svc_query.lookups import CachedEmbedder
@@ -19,9 +19,9 @@ from svc_query.service import QueryServicer
 from svc_query.suggest import Suggester
 
 
-async def main(settings: Settings) -> None:
+async def main(live: Live) -> None:
     """Builds the adapters, wires them, serves until it is asked to stop."""
-    limits = Limits(settings.answers_max, settings.answer_timeout_s, settings.cache_ttl_s)
+    settings = live.now
     async with (
         open_redis(settings) as redis,
         TritonEmbedder(settings.triton_url) as embedder,
@@ -40,16 +40,16 @@ async def main(settings: Settings) -> None:
                 documents=documents,
                 cache=cache,
                 shared=RedisFlights(redis) if redis else Unshared(),
-                limits=limits,
+                live=live,
             )
             servicer = QueryServicer(
                 retriever,
                 answers,
                 Suggester(retriever, vectors, documents),
                 embedder,
-                search_timeout_s=settings.search_timeout_s,
+                live=live,
             )
-            async with serving("query", [servicer], settings) as running:
+            async with serving("query", [servicer], live) as running:
                 await running.stopped()
 
 

@@ -1,6 +1,6 @@
 """Answers, shared: from the cache, together with an equal question in flight, or written anew.
 
-answers = Answers(retriever, llm, embedder=…, documents=documents, cache=cache, shared=flights, limits=limits)
+answers = Answers(retriever, llm, embedder=…, documents=documents, cache=cache, shared=flights, live=live)
 async with aclosing(answers.ask(question)) as events: ...
 """
 
@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ragmesh.errors import DeadlineExceeded
 from ragmesh.inference.port import EmbedderInfo, LanguageModel
+from ragmesh.rpc.config import Live
 from ragmesh.rpc.context import bound, request_id, tenant
 from ragmesh.storage.cache.port import Cache
 from svc_query.answer import Question, answer
@@ -30,15 +31,6 @@ from svc_query.retrieve import Retriever
 
 ANSWERS_IN_FLIGHT = Gauge("ragmesh_answers_in_flight", "Answers that are being written")
 WRITTEN_BY = "answers/1"  # part of every key: grows when prompts, citations or the record's form change
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How many answers at once, how long each may take, and how long it is kept."""
-
-    in_flight: int
-    timeout_s: float
-    ttl_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +58,7 @@ class Answers:
         documents: Documents,
         cache: Cache,
         shared: SharedFlights,
-        limits: Limits,
+        live: Live,
     ) -> None:
         self._retriever = retriever
         self._llm = llm
@@ -74,8 +66,8 @@ class Answers:
         self._documents = documents
         self._cache = cache
         self._shared = shared
-        self._limits = limits
-        self._flights = Flights[AnswerEvent](limits.in_flight)
+        self._live = live
+        self._flights = Flights[AnswerEvent](lambda: live.now.answers_max)
         ANSWERS_IN_FLIGHT.set_function(lambda: len(self._flights))
 
     async def ask(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
@@ -83,7 +75,7 @@ class Answers:
         began = time.perf_counter()
         collection = await self._documents.collection(question.search.tenant, question.search.collection)
         key = self._key(question, collection)
-        record = await self._recorded(key)
+        record = await self._recorded(key) if self._live.now.answer_cache else None
         LOOKUPS.labels("answer", "hit" if record else "miss").inc()
         if record:
             for event in _replayed(record, began):
@@ -113,7 +105,7 @@ class Answers:
         events: list[AnswerEvent] = []
         async with self._own_deadline(), aclosing(self._answer(question)) as written:
             async for event in written:
-                if isinstance(event, Done) and is_repeatable(question):
+                if isinstance(event, Done) and is_repeatable(question) and self._live.now.answer_cache:
                     await self._keep(key, _record(events, event))
                 events.append(event)
                 yield event
@@ -124,7 +116,7 @@ class Answers:
     @asynccontextmanager
     async def _own_deadline(self) -> AsyncIterator[None]:
         """Not the deadline of the caller who began the answer: others may be listening to it too."""
-        timeout_s = self._limits.timeout_s
+        timeout_s = self._live.now.answer_timeout_s
         try:
             with bound(tenant=tenant(), request_id=request_id(), timeout_s=timeout_s):
                 async with asyncio.timeout(timeout_s):
@@ -133,7 +125,7 @@ class Answers:
             raise DeadlineExceeded(f"the answer took longer than {timeout_s:g} s") from None
 
     async def _keep(self, key: str, record: Record) -> None:
-        await self._cache.set(key, _RECORDS.dump_json(record), self._limits.ttl_s)
+        await self._cache.set(key, _RECORDS.dump_json(record), self._live.now.cache_ttl_s)
 
     async def _recorded(self, key: str) -> Record | None:
         value = await self._cache.get(key)

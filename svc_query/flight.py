@@ -1,6 +1,6 @@
 """Equal work in flight is done once: the first caller starts it, later ones hear all of it from the start.
 
-    flights = Flights[AnswerEvent](limit=32)
+    flights = Flights[AnswerEvent](lambda: 32)
     async with aclosing(flights.join(key, start)) as events:
         async for event in events: ...
 
@@ -21,7 +21,7 @@ RETRY_AFTER_S = 2.0
 class Flights(Generic[Event]):
     """Streams in flight, by key, at most `limit` at once."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: Callable[[], int]) -> None:
         self._limit = limit
         self._flights: dict[str, _Flight[Event]] = {}
 
@@ -46,9 +46,10 @@ class Flights(Generic[Event]):
                 await flight.stop()
 
     def _launch(self, key: str, start: Callable[[], AsyncGenerator[Event, None]]) -> "_Flight[Event]":
-        if len(self._flights) >= self._limit:
+        limit = self._limit()
+        if len(self._flights) >= limit:
             raise ResourceExhausted(
-                f"{self._limit} answers are being written, which is all that this service takes on at once",
+                f"{limit} answers are being written, which is all that this service takes on at once",
                 retry_after_s=RETRY_AFTER_S,
             )
         flight = _Flight(start)

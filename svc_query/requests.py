@@ -1,5 +1,7 @@
 """Requests, checked once and turned into what the domain takes. Each refusal says what would be right."""
 
+from dataclasses import dataclass
+
 from ragmesh import v1
 from ragmesh.errors import InvalidArgument, Unimplemented
 from ragmesh.inference.port import Role, Sampling
@@ -11,8 +13,6 @@ from svc_query.suggest import OfAnswer, OfDocument, Wish
 DEFAULT_COLLECTION = "default"
 TEXT_MAX_CHARS = 8_192
 TOP_K_MAX = 100
-RESULTS = 8
-PASSAGES = 4
 TOKENS_MAX = 4_096
 TOKENS = 256
 TEMPERATURE_MAX = 2.0
@@ -24,7 +24,6 @@ TEXTS_MAX = 256
 EMBED_MAX_CHARS = 32_768
 
 MODES = {
-    v1.SearchMode.UNSPECIFIED: Mode.HYBRID,
     v1.SearchMode.HYBRID: Mode.HYBRID,
     v1.SearchMode.DENSE: Mode.DENSE,
     v1.SearchMode.SPARSE: Mode.SPARSE,
@@ -36,14 +35,23 @@ ROLES = {
 }
 
 
-def parse_search(request: v1.SearchRequest, tenant: str) -> Search:
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a request that does not say gets."""
+
+    results: int = 8
+    passages: int = 4
+    mode: Mode = Mode.HYBRID
+
+
+def parse_search(request: v1.SearchRequest, tenant: str, defaults: Defaults) -> Search:
     """What is looked for."""
-    return _search(request, request.query, tenant, field="query", default_top_k=RESULTS)
+    return _search(request, request.query, tenant, "query", defaults.results, defaults.mode)
 
 
-def parse_answer(request: v1.AnswerRequest, tenant: str) -> Question:
+def parse_answer(request: v1.AnswerRequest, tenant: str, defaults: Defaults) -> Question:
     """What is asked."""
-    search = _search(request, request.question, tenant, field="question", default_top_k=PASSAGES)
+    search = _search(request, request.question, tenant, "question", defaults.passages, defaults.mode)
     return Question(search, _sampling(request))
 
 
@@ -70,11 +78,12 @@ def parse_embed(request: v1.EmbedRequest) -> tuple[list[str], Role]:
 
 
 def _search(
-    request: v1.SearchRequest | v1.AnswerRequest, text: str, tenant: str, *, field: str, default_top_k: int
+    request: v1.SearchRequest | v1.AnswerRequest, text: str, tenant: str, field: str, top_k: int, mode: Mode
 ) -> Search:
     if request.rerank:
         raise Unimplemented("no reranking model is loaded: leave rerank false", field="rerank")
-    if request.mode not in MODES:
+    modes = MODES | {v1.SearchMode.UNSPECIFIED: mode}
+    if request.mode not in modes:
         raise InvalidArgument(
             f"there is no search mode {int(request.mode)}: send HYBRID, DENSE or SPARSE", field="mode"
         )
@@ -82,8 +91,8 @@ def _search(
         tenant=tenant,
         collection=request.collection or DEFAULT_COLLECTION,
         text=_text(field, text),
-        top_k=_whole("top_k", request.top_k, default_top_k, most=TOP_K_MAX),
-        mode=MODES[request.mode],
+        top_k=_whole("top_k", request.top_k, top_k, most=TOP_K_MAX),
+        mode=modes[request.mode],
         filter=parse_filter(request.filter),
     )
 

@@ -8,13 +8,14 @@ from contextlib import aclosing, asynccontextmanager
 import grpc
 
 from ragmesh import v1
-from ragmesh.errors import DeadlineExceeded, MeshError, Unimplemented
+from ragmesh.errors import DeadlineExceeded, FailedPrecondition, MeshError, Unimplemented
+from ragmesh.rpc.config import Live
 from ragmesh.rpc.context import tenant, time_left
 from svc_query.answers import Answers
 from svc_query.ports import CountingEmbedder
-from svc_query.requests import parse_answer, parse_embed, parse_search, parse_suggest
+from svc_query.requests import Defaults, parse_answer, parse_embed, parse_search, parse_suggest
 from svc_query.responses import answer_error, answer_event, search_response
-from svc_query.retrieve import Retriever
+from svc_query.retrieve import Mode, Retriever
 from svc_query.suggest import Suggester
 
 
@@ -28,18 +29,18 @@ class QueryServicer(v1.QueryServiceServicer):
         suggester: Suggester,
         embedder: CountingEmbedder,
         *,
-        search_timeout_s: float,
+        live: Live,
     ) -> None:
         self._retriever = retriever
         self._answers = answers
         self._suggester = suggester
         self._embedder = embedder
-        self._search_timeout_s = search_timeout_s
+        self._live = live
 
     async def search(self, request: v1.SearchRequest, context: grpc.aio.ServicerContext) -> v1.SearchResponse:
         """Finds the passages that fit a query best."""
         began = time.perf_counter()
-        search = parse_search(request, tenant())
+        search = parse_search(request, tenant(), self._defaults())
         async with self._in_time("the search"):
             found = await self._retriever.retrieve(search)
         return search_response(found, time.perf_counter() - began)
@@ -48,7 +49,7 @@ class QueryServicer(v1.QueryServiceServicer):
         self, request: v1.AnswerRequest, context: grpc.aio.ServicerContext
     ) -> AsyncGenerator[v1.AnswerEvent, None]:
         """Answers a question. What fails before the first event is a status, what fails later the last event."""
-        question = parse_answer(request, tenant())
+        question = parse_answer(request, tenant(), self._defaults())
         begun = False
         try:
             async with aclosing(self._answers.ask(question)) as events:
@@ -72,6 +73,8 @@ class QueryServicer(v1.QueryServiceServicer):
     ) -> v1.SuggestQuestionsResponse:
         """Proposes questions that the documents can answer."""
         wish = parse_suggest(request, tenant())
+        if not self._live.now.suggestions:
+            raise FailedPrecondition("suggestions are switched off in this mesh (RAGMESH_SUGGESTIONS)")
         async with self._in_time("finding questions"):
             return v1.SuggestQuestionsResponse(questions=await self._suggester.suggest(wish))
 
@@ -87,10 +90,14 @@ class QueryServicer(v1.QueryServiceServicer):
             prompt_tokens=tokens,
         )
 
+    def _defaults(self) -> Defaults:
+        now = self._live.now
+        return Defaults(now.search_results, now.answer_passages, Mode(now.search_mode))
+
     @asynccontextmanager
     async def _in_time(self, what: str) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(time_left(self._search_timeout_s)):
+            async with asyncio.timeout(time_left(self._live.now.search_timeout_s)):
                 yield
         except TimeoutError:
             raise DeadlineExceeded(f"{what} took longer than the time it was given") from None

@@ -12,6 +12,7 @@ import numpy as np
 from ragmesh.chunk import Chunk
 from ragmesh.inference.port import EmbedderInfo, Role
 from ragmesh.rpc.channels import open_channel
+from ragmesh.rpc.config import Live
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
 from ragmesh.rpc.server import serving
@@ -199,10 +200,10 @@ async def house(folder: Path, **settings: object) -> AsyncIterator[House]:
     vectors, embedder = MemoryVectors(), HashEmbedder()
     async with connect(chosen.database) as database:
         await migrate(database, MIGRATIONS)
-        parts = Parts(chosen, database, ObjectBlobs.of(chosen), embedder, vectors)
+        parts = Parts(Live(chosen), database, ObjectBlobs.of(chosen), embedder, vectors)
         async with (
             servicer(parts) as service,
-            serving("document", [service], chosen) as running,
+            serving("document", [service], Live(chosen)) as running,
             open_channel(chosen, running.address) as channel,
         ):
             yield House(parts, DocumentServiceStub(channel), vectors, embedder, LineCutter(), folder / "blobs")

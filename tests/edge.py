@@ -16,6 +16,7 @@ from gateway.app import make_app
 from gateway.calls import Services
 from ragmesh import errors
 from ragmesh.rpc.channels import open_channel
+from ragmesh.rpc.config import Live
 from ragmesh.rpc.server import serving
 from ragmesh.settings import Settings
 from ragmesh.v1 import (
@@ -237,7 +238,7 @@ class Edge:
 async def scripted_services() -> AsyncIterator[tuple[str, tuple[Documents, Queries, Admin]]]:
     """All services at one address."""
     servicers = (Documents(), Queries(), Admin())
-    async with serving("document", servicers, Settings(listen="127.0.0.1:0")) as running:
+    async with serving("document", servicers, Live(Settings(listen="127.0.0.1:0"))) as running:
         yield running.address, servicers
 
 
@@ -248,7 +249,7 @@ async def an_edge(**settings) -> AsyncIterator[Edge]:
         address, servicers = await behind.enter_async_context(scripted_services())
         channel = await opened.enter_async_context(open_channel(configured, address))
         services = Services(
-            settings=configured,
+            live=Live(configured),
             channels=dict.fromkeys(("document", "worker", "query", "admin"), channel),
             documents=DocumentServiceStub(channel),
             query=QueryServiceStub(channel),

@@ -23,6 +23,7 @@ import structlog
 from ragmesh.inference import build
 from ragmesh.inference.preflight import CannotStart, Installation, check_repository, installation
 from ragmesh.inference.watchdog import watch
+from ragmesh.rpc.config import Live
 from ragmesh.rpc.server import STOP_SIGNALS, run
 from ragmesh.settings import Settings
 
@@ -34,8 +35,9 @@ PR_SET_PDEATHSIG = 1
 MODELS = ("embed", "llm")
 
 
-async def main(settings: Settings) -> None:
+async def main(live: Live) -> None:
     """Serves until SIGTERM or SIGINT, or until the server dies or can't be healed (exit code 1)."""
+    settings = live.now
     if os.getpid() != os.getpgrp():
         os.setpgrp()
     try:

@@ -13,6 +13,7 @@ from opentelemetry import trace
 
 from ragmesh.errors import Internal, InvalidArgument, MeshError, ResourceExhausted
 from ragmesh.rpc import context as calls
+from ragmesh.rpc.config import Live
 from ragmesh.rpc.errors import details_of, status_of
 from ragmesh.rpc.load import Load
 from ragmesh.telemetry import traces
@@ -33,9 +34,9 @@ class Malformed:
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps each handler, so that handlers only translate and delegate, and raise `ragmesh.errors`."""
 
-    def __init__(self, load: Load, in_flight_max: int) -> None:
+    def __init__(self, load: Load, live: Live) -> None:
         self._load = load
-        self._in_flight_max = in_flight_max
+        self._live = live
 
     async def intercept_service(
         self,
@@ -84,9 +85,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         began, code = time.perf_counter(), "OK"
         self._load.begin()
         try:
-            if self._load.in_flight > self._in_flight_max:
+            most = self._live.now.in_flight_max
+            if self._load.in_flight > most:
                 raise ResourceExhausted(
-                    f"this server handles {self._in_flight_max} calls at once, and that many are running",
+                    f"this server handles {most} calls at once, and that many are running",
                     retry_after_s=BUSY_RETRY_S,
                 )
             yield

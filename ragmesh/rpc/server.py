@@ -1,7 +1,7 @@
 """A server of the mesh: starts, tells its health, and drains when it is asked to stop.
 
-async def main(settings: Settings) -> None:
-    async with serving("query", [QueryServicer(...)], settings) as running:
+async def main(live: Live) -> None:
+    async with serving("query", [QueryServicer(...)], live) as running:
         await running.stopped()
 
 if __name__ == "__main__":
@@ -25,7 +25,9 @@ from pydantic import ValidationError
 from ragmesh import settings as configuration
 from ragmesh.rpc import reflection
 from ragmesh.rpc.channels import read
+from ragmesh.rpc.config import Live, following
 from ragmesh.rpc.discovery import Endpoint, discover
+from ragmesh.rpc.heartbeat import beat
 from ragmesh.rpc.instance import VERSION, Identity, InstanceServicer
 from ragmesh.rpc.interceptor import CallInterceptor
 from ragmesh.settings import Settings
@@ -72,7 +74,7 @@ class Running:
             await self._health.set(name, status)
 
 
-def run(service: str, main: Callable[[Settings], Awaitable[None]]) -> None:
+def run(service: str, main: Callable[[Live], Awaitable[None]]) -> None:
     """Runs a process of the mesh to its end: settings, logs, traces, metrics, event loop."""
     try:
         settings = configuration.load()
@@ -84,7 +86,11 @@ def run(service: str, main: Callable[[Settings], Awaitable[None]]) -> None:
     metrics.serve(settings)
 
     async def awaited() -> None:
-        await main(settings)
+        beating = asyncio.create_task(beat())
+        async with following(settings) as live:
+            live.listen(lambda now: logs.set_level(now.log_level))
+            await main(live)
+        beating.cancel()
 
     try:
         uvloop.run(awaited())
@@ -93,15 +99,13 @@ def run(service: str, main: Callable[[Settings], Awaitable[None]]) -> None:
 
 
 @asynccontextmanager
-async def serving(service: str, servicers: Sequence[Servicer], settings: Settings) -> AsyncIterator[Running]:
-    """Serves gRPC on `settings.listen` inside the block, and is found there by others.
+async def serving(service: str, servicers: Sequence[Servicer], live: Live) -> AsyncIterator[Running]:
+    """Serves gRPC on the settings' `listen` inside the block, and is found there by others.
 
     Leaving it drains: callers stop coming, calls that run are finished, new ones are refused.
     """
-    identity = Identity(service)
-    server = grpc.aio.server(
-        interceptors=[CallInterceptor(identity.load, settings.in_flight_max)], options=_options(settings)
-    )
+    settings, identity = live.now, Identity(service)
+    server = grpc.aio.server(interceptors=[CallInterceptor(identity.load, live)], options=_options(settings))
     health_of = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_of, server)
     for servicer in (*servicers, InstanceServicer(identity)):

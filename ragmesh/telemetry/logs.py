@@ -16,6 +16,9 @@ from structlog.typing import EventDict, WrappedLogger
 
 from ragmesh.settings import Settings
 
+LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()} | {
+    "exception": logging.ERROR
+}
 _process: dict[str, str] = {}
 
 
@@ -34,9 +37,10 @@ def configure(settings: Settings) -> None:
         if readable
         else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
     )
+    set_level(settings.log_level)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
+        processors=[_drop_below_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),  # the level may change: see above
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
@@ -52,9 +56,20 @@ def configure(settings: Settings) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
+def set_level(level: str) -> None:
+    """Logs from this level on, at once."""
+    logging.getLogger().setLevel(level)
+
+
 def name_process(service: str) -> None:
     """Puts the service's name on every further line."""
     _process["service"] = service
+
+
+def _drop_below_level(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    if LEVELS[method] < logging.getLogger().level:
+        raise structlog.DropEvent
+    return event
 
 
 def _name_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

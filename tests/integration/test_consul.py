@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from ragmesh.rpc.channels import connect
+from ragmesh.rpc.config import Live
 from ragmesh.rpc.discovery import Endpoint, discover
 from ragmesh.rpc.discovery.consul import ConsulDiscovery
 from ragmesh.rpc.errors import translated
@@ -35,7 +36,7 @@ def settings_of(consul: Server, **more) -> Settings:
 
 
 def serve(name: str, settings: Settings, service: str = "document"):
-    return serving(service, [Documents(name)], settings)
+    return serving(service, [Documents(name)], Live(settings))
 
 
 async def registered(consul: Server, service: str = "document") -> list[dict]:

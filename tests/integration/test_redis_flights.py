@@ -14,11 +14,13 @@ import pytest_asyncio
 
 from ragmesh.errors import ResourceExhausted, Unavailable
 from ragmesh.inference.port import Sampling
+from ragmesh.rpc.config import Live
+from ragmesh.settings import Settings
 from ragmesh.storage.cache.redis import RedisCache
 from ragmesh.storage.redis import RedisLink
 from svc_query import redis_flights
 from svc_query.answer import Question
-from svc_query.answers import Answers, Limits
+from svc_query.answers import Answers
 from svc_query.events import AnswerEvent, Citation, Done, FinishReason, Sources, Timings, Token, Usage
 from svc_query.lookups import CachedEmbedder
 from svc_query.redis_flights import RedisFlights
@@ -276,7 +278,7 @@ async def query_service(redis: Server, llm: ScriptedModel, searcher: FewChunks) 
                 documents=documents,
                 cache=cache,
                 shared=RedisFlights(link),
-                limits=Limits(8, timeout_s=10, ttl_s=60),
+                live=Live(Settings(answers_max=8)),
             )
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from ragmesh import errors
 from ragmesh.rpc.balancer import BalancedChannel, RetryBudget
 from ragmesh.rpc.channels import IDEMPOTENT, open_channel
+from ragmesh.rpc.config import Live
 from ragmesh.rpc.discovery import Discovery, Endpoint
 from ragmesh.rpc.errors import translated
 from ragmesh.rpc.pool import Pool
@@ -87,7 +88,7 @@ async def balanced(*endpoints: Endpoint) -> AsyncIterator[tuple[DocumentServiceS
 
 
 async def serve(stack: AsyncExitStack, servicer) -> Endpoint:
-    running = await stack.enter_async_context(serving("document", [servicer], SETTINGS))
+    running = await stack.enter_async_context(serving("document", [servicer], Live(SETTINGS)))
     return Endpoint(servicer.name, running.address)
 
 
@@ -171,7 +172,7 @@ async def test_an_ejected_instance_comes_back_once_it_serves():
         await until(lambda: usable(channel) == {"alive"} or not asyncio.create_task(get(stub)))
 
         there = SETTINGS.model_copy(update={"listen": late.address})
-        await stack.enter_async_context(serving("document", [Documents("late")], there))
+        await stack.enter_async_context(serving("document", [Documents("late")], Live(there)))
 
         await until(lambda: usable(channel) == {"alive", "late"})
         assert {await get(stub) for _ in range(30)} == {"alive", "late"}
@@ -214,12 +215,13 @@ async def test_without_any_instance_the_caller_is_told_at_once():
 
 SERVER = """
 import asyncio, sys
+from ragmesh.rpc.config import Live
 from ragmesh.rpc.server import serving
 from ragmesh.settings import Settings
 from tests.unit.test_balancer import Writing, Documents
 async def main():
     settings = Settings(listen=sys.argv[1], discovery_url="static:document=127.0.0.1:1")
-    async with serving("document", [Documents("child"), Writing()], settings) as running:
+    async with serving("document", [Documents("child"), Writing()], Live(settings)) as running:
         await running.stopped()
 asyncio.run(main())
 """

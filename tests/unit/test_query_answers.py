@@ -11,9 +11,11 @@ from ragmesh.chunk import Chunk
 from ragmesh.errors import DeadlineExceeded, NotFound, ResourceExhausted, Unavailable
 from ragmesh.filter import Equals
 from ragmesh.inference.port import Sampling
+from ragmesh.rpc.config import Live
+from ragmesh.settings import Settings
 from ragmesh.storage.cache.memory import MemoryCache
 from svc_query.answer import Question
-from svc_query.answers import Answers, Limits
+from svc_query.answers import Answers
 from svc_query.events import AnswerEvent, Done, FinishReason, Sources, Token, Usage
 from svc_query.flight import Unshared
 from svc_query.lookups import CachedEmbedder
@@ -50,7 +52,7 @@ async def house(
     searcher = FewChunks(chunks)
     documents = OneCollection(searcher)
     async with Retriever(CachedEmbedder(embedder, cache, 60), searcher, documents) as retriever:
-        limits = Limits(in_flight, timeout_s, ttl_s=60)
+        live = Live(Settings(answers_max=in_flight, answer_timeout_s=timeout_s))
         answers = Answers(
             retriever,
             llm,
@@ -58,7 +60,7 @@ async def house(
             documents=documents,
             cache=cache,
             shared=Unshared(),
-            limits=limits,
+            live=live,
         )
         yield House(answers, llm, documents, embedder)
 

@@ -45,11 +45,11 @@ async def test_a_flight_gives_all_its_events():
     work = Work()
     work.run()
 
-    assert await collect(Flights(1), work) == [0, 1, 2]
+    assert await collect(Flights(lambda: 1), work) == [0, 1, 2]
 
 
 async def test_a_follower_hears_everything_from_the_start():
-    flights, work = Flights[int](1), Work()
+    flights, work = Flights[int](lambda: 1), Work()
     async with aclosing(flights.join("key", work)) as leader:
         work.steps.release()
         first = await anext(leader)
@@ -63,7 +63,7 @@ async def test_a_follower_hears_everything_from_the_start():
 
 
 async def test_the_work_goes_on_when_its_leader_leaves():
-    flights, work = Flights[int](1), Work()
+    flights, work = Flights[int](lambda: 1), Work()
     leader = asyncio.create_task(collect(flights, work))
     await asyncio.sleep(0)
     follower = asyncio.create_task(collect(flights, work))
@@ -78,7 +78,7 @@ async def test_the_work_goes_on_when_its_leader_leaves():
 
 
 async def test_the_work_is_closed_when_its_last_listener_leaves():
-    flights, work = Flights[int](1), Work()
+    flights, work = Flights[int](lambda: 1), Work()
     async with aclosing(flights.join("key", work)) as events:
         work.steps.release()
         await anext(events)
@@ -88,7 +88,7 @@ async def test_the_work_is_closed_when_its_last_listener_leaves():
 
 
 async def test_an_error_reaches_every_listener_after_what_came_before_it():
-    flights, work = Flights[int](1), Work(end=1, fault=Unavailable("away"))
+    flights, work = Flights[int](lambda: 1), Work(end=1, fault=Unavailable("away"))
     heard: list[list[int | str]] = [[], []]
 
     async def listen(into: list[int | str]) -> None:
@@ -108,7 +108,7 @@ async def test_an_error_reaches_every_listener_after_what_came_before_it():
 
 
 async def test_a_failed_flight_is_not_joined_later():
-    flights, failing, working = Flights[int](1), Work(end=0, fault=Unavailable("away")), Work(end=1)
+    flights, failing, working = Flights[int](lambda: 1), Work(end=0, fault=Unavailable("away")), Work(end=1)
     working.run()
 
     with pytest.raises(Unavailable):
@@ -118,7 +118,7 @@ async def test_a_failed_flight_is_not_joined_later():
 
 
 async def test_one_flight_too_many_is_refused_with_a_time_to_come_back():
-    flights, work = Flights[int](1), Work()
+    flights, work = Flights[int](lambda: 1), Work()
     async with aclosing(flights.join("key", work)) as events:
         work.steps.release()
         await anext(events)
@@ -130,7 +130,7 @@ async def test_one_flight_too_many_is_refused_with_a_time_to_come_back():
 
 
 async def test_an_equal_question_is_let_in_where_another_is_refused():
-    flights, work = Flights[int](1), Work()
+    flights, work = Flights[int](lambda: 1), Work()
 
     async with asyncio.TaskGroup() as group:
         listeners = [group.create_task(collect(flights, work)) for _ in range(5)]

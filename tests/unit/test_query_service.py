@@ -10,6 +10,7 @@ import pytest
 from ragmesh import v1
 from ragmesh.errors import InvalidArgument, MeshError, NotFound, Unavailable, Unimplemented
 from ragmesh.rpc.channels import open_channel
+from ragmesh.rpc.config import Live
 from ragmesh.rpc.context import bound, outgoing
 from ragmesh.rpc.errors import translated
 from ragmesh.rpc.server import serving
@@ -26,7 +27,7 @@ from ragmesh.v1 import (
     SearchRequest,
     SuggestQuestionsRequest,
 )
-from svc_query.answers import Answers, Limits
+from svc_query.answers import Answers
 from svc_query.flight import Unshared
 from svc_query.retrieve import Retriever
 from svc_query.service import QueryServicer
@@ -43,6 +44,7 @@ async def query_service(llm: ScriptedModel | None = None) -> AsyncIterator[Query
     searcher = FewChunks([TOWER, BRIDGE])
     documents = OneCollection(searcher)
     settings = Settings()
+    live = Live(settings)
     async with Retriever(embedder, searcher, documents) as retriever:
         answers = Answers(
             retriever,
@@ -51,12 +53,12 @@ async def query_service(llm: ScriptedModel | None = None) -> AsyncIterator[Query
             documents=documents,
             shared=Unshared(),
             cache=MemoryCache(1_000_000),
-            limits=Limits(4, 10, 60),
+            live=live,
         )
         suggester = Suggester(retriever, searcher, documents)
-        servicer = QueryServicer(retriever, answers, suggester, embedder, search_timeout_s=5)
+        servicer = QueryServicer(retriever, answers, suggester, embedder, live=live)
         async with (
-            serving("query", [servicer], settings) as running,
+            serving("query", [servicer], live) as running,
             open_channel(settings, running.address) as channel,
         ):
             yield QueryServiceStub(channel)

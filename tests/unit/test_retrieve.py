@@ -113,7 +113,7 @@ async def test_dead_documents_and_other_generations_are_not_shown():
 
 
 class MadeAnew(Store):
-    """While it answers, a document is made anew: READY and rid of its old chunks just after its answer, or before."""
+    """While it answers, a document is made anew: READY and rid of its old chunks after its answer, or before."""
 
     def __init__(self, documents: Documents, *, answers_before: bool) -> None:
         super().__init__([chunk("a", 1), chunk("b", 1)])

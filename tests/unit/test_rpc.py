@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from ragmesh import errors
 from ragmesh.rpc import context as calls
 from ragmesh.rpc.channels import open_channel
+from ragmesh.rpc.config import Live
 from ragmesh.rpc.errors import translated
 from ragmesh.rpc.server import serving
 from ragmesh.settings import Settings
@@ -75,7 +76,7 @@ async def documents(
 ) -> AsyncIterator[tuple[DocumentServiceStub, grpc.aio.Channel]]:
     configured = Settings(listen="127.0.0.1:0", **settings)
     async with (
-        serving("document", [servicer or Documents()], configured) as running,
+        serving("document", [servicer or Documents()], Live(configured)) as running,
         open_channel(configured, running.address) as channel,
     ):
         yield DocumentServiceStub(channel), channel
@@ -156,7 +157,7 @@ async def test_a_caller_that_leaves_stops_the_handler():
     configured = Settings(listen="127.0.0.1:0")
     queries = Queries()
     async with (
-        serving("query", [queries], configured) as running,
+        serving("query", [queries], Live(configured)) as running,
         open_channel(configured, running.address) as channel,
     ):
         call = QueryServiceStub(channel).answer(AnswerRequest(), timeout=10)

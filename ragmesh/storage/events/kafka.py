@@ -167,6 +167,7 @@ class _Holding(ConsumerRebalanceListener):
                     self._take(partition, record)
             self._pause_what_is_full()
             await self.commit()
+            await asyncio.sleep(0)  # where nothing above had to wait, others must have their turn
 
     async def commit(self) -> None:
         """Commits what is settled; where that fails, it is delivered once more some day."""

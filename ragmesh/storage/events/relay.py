@@ -54,9 +54,9 @@ class OutboxRelay:
                     log.info("relay.started")
                     away = False
                     await self._relay(producer)
-            except MeshError as error:
+            except (MeshError, KafkaError) as error:
                 if not away:
-                    log.warning("relay.waiting", error=error.message)
+                    log.warning("relay.waiting", error=repr(error))
                 away = True
             await asyncio.sleep(PAUSE_S)
 
