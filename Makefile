@@ -16,7 +16,7 @@ test: setup-dev servers check ## set up what the tests need, check everything, r
 	@$(BIN)/python -m pytest $(ARGS)
 
 unit: setup-dev ## the tests that need no servers
-	@$(BIN)/python -m pytest tests/unit tests/contract $(ARGS)
+	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
 check: setup-dev ## format, lint, types, imports, proto
 	@scripts/check.sh
