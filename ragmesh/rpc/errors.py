@@ -16,6 +16,11 @@ from google.rpc.status_pb2 import Status
 from ragmesh.errors import BY_CODE, Internal, MeshError, Unavailable
 
 DETAILS_KEY = "grpc-status-details-bin"
+TRANSPORT = (  # also what grpc itself reports of a connection that broke
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+)
 Metadata = tuple[tuple[str, bytes], ...]
 
 
@@ -41,11 +46,16 @@ def details_of(error: MeshError, request_id: str) -> Metadata:
 def from_rpc(error: grpc.aio.AioRpcError) -> MeshError:
     """The exception that the server raised, as far as it told."""
     message = error.details() or error.code().name
-    if error.code() is grpc.StatusCode.CANCELLED:
-        return Unavailable("the server ended the call before it was complete; try again")
+    if error.code() in TRANSPORT and not is_from_handler(error):
+        return Unavailable("the call broke off before the server had answered; try again")
     kind = BY_CODE.get(error.code().name, Internal)
     field, retry_after_s = _read_details(error)
     return kind(message, field=field, retry_after_s=retry_after_s)
+
+
+def is_from_handler(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a handler of ragmesh raised it, rather than the transport below: what handlers raise has details."""
+    return any(key == DETAILS_KEY for key, _ in error.trailing_metadata() or ())
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from prometheus_client import Counter, Gauge
 
 from ragmesh.errors import Unavailable
 from ragmesh.rpc.discovery import Discovery, Endpoint
-from ragmesh.rpc.errors import DETAILS_KEY
+from ragmesh.rpc.errors import TRANSPORT, is_from_handler
 from ragmesh.rpc.load import SERVER_FAULTS
 
 log = structlog.get_logger()
@@ -165,10 +165,8 @@ class Pool:
 
 
 def is_broken(error: grpc.aio.AioRpcError) -> bool:
-    """Whether the connection failed, and not the server's own work: its errors carry details."""
-    if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-        return False
-    return all(key != DETAILS_KEY for key, _ in error.trailing_metadata() or ())
+    """Whether the connection failed, and not the server's own work."""
+    return error.code() in (*TRANSPORT, grpc.StatusCode.UNAVAILABLE) and not is_from_handler(error)
 
 
 async def _serves(channel: grpc.aio.Channel) -> bool:
