@@ -49,7 +49,12 @@ class Worker:
             await self._refuse(delivery)
 
     async def _process(self, delivery: Delivery) -> None:
-        queued = from_event(delivery.event)
+        try:
+            queued = from_event(delivery.event)
+        except Exception:
+            log.exception("worker.event_unreadable", key=delivery.event.key)
+            await delivery.ack()  # it will not become readable; the sweep queues what the database knows of
+            return
         span = traces.begin_server_span("ingest", {"traceparent": queued.traceparent})
         try:
             with bound(tenant=queued.tenant):

@@ -2,19 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from ragmesh.errors import Unavailable
 from ragmesh.storage.database import Database, connect, migrate
 from ragmesh.storage.events.kafka import Brokers, KafkaConsumer
 from ragmesh.storage.events.outbox import OutboxConsumer, publish
 from ragmesh.storage.events.port import Consumer, Delivery, Event
 from ragmesh.storage.events.relay import OutboxRelay
 from svc_document.migrations import MIGRATIONS
-from tests.servers import Server
+from tests.servers import Server, running
 
 VISIBILITY_S = 0.3
 QUIET_S = 1.5  # long enough for what should not come to come
@@ -203,3 +204,35 @@ async def test_topics_are_apart(log: Log):
 
     assert await nothing_comes(log)
     assert texts(await take(log, 1, topic=f"{log.topic}-other")) == ["1"]
+
+
+async def test_a_relay_and_a_consumer_end_in_time_though_kafka_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ragmesh.storage.events.kafka.PATIENCE_S", 1.0)
+    async with (
+        running("kafka", tmp_path / "kafka") as kafka,
+        connect(f"sqlite+aiosqlite:///{tmp_path}/events.db") as database,
+    ):
+        await migrate(database, MIGRATIONS)
+        log = KafkaLog(database, kafka)
+        async with asyncio.timeout(60), AsyncExitStack() as stack:
+            await stack.enter_async_context(log.relayed())
+            deliveries = await stack.enter_async_context(aclosing(log.consumer().deliveries(log.topic)))
+            await log.publish(("a", "1"))
+            await (await anext(deliveries)).ack()
+
+            kafka.pause()
+            await log.publish(*((f"key{i}", str(i)) for i in range(50)))
+            with pytest.raises(Unavailable):
+                await drain(deliveries)
+        kafka.resume()
+
+        async with log.relayed():
+            seen: set[str] = set()
+            async with asyncio.timeout(30), aclosing(log.consumer().deliveries(log.topic)) as deliveries:
+                async for delivery in deliveries:
+                    seen.add(delivery.event.payload.decode())
+                    await delivery.ack()
+                    if seen >= {str(i) for i in range(2, 50)}:
+                        break

@@ -8,7 +8,7 @@ dead.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from ragmesh.storage.events.port import Event
 log = structlog.get_logger()
 
 POLL_MS = 100
+PATIENCE_S = 15.0  # with aiokafka, which may wait without end for brokers that come and go
 IN_HAND_MAX = 64  # events of a partition, until it is paused
 EVENT_ID, TRACEPARENT = "event-id", "traceparent"  # headers
 TOO_LATE = (CommitFailedError, IllegalStateError)  # the partition is another consumer's by now
@@ -81,7 +82,7 @@ async def producing(brokers: Brokers) -> AsyncIterator[AIOKafkaProducer]:
     try:
         yield producer
     finally:
-        await producer.stop()
+        await _stopped(producer)
 
 
 async def send(producer: AIOKafkaProducer, event: Event) -> "asyncio.Future[Any]":
@@ -123,12 +124,15 @@ class KafkaConsumer:
         polling = asyncio.create_task(holding.poll())
         try:
             while True:
-                yield await _next(holding.ready, polling)
+                delivery = await _next(holding.ready, polling)
+                if holding.owns(delivery):
+                    yield delivery
         finally:
             polling.cancel()
             await asyncio.wait([polling])
-            await holding.commit()
-            await consumer.stop()
+            with suppress(TimeoutError):
+                await holding.commit()
+            await _stopped(consumer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +163,16 @@ class _Holding(ConsumerRebalanceListener):
         self._hands: dict[TopicPartition, Hand[KafkaDelivery]] = {}
         self._committed: dict[TopicPartition, int] = {}
 
+    def owns(self, delivery: KafkaDelivery) -> bool:
+        """Whether it is still this consumer's: another one has it where its partition went away."""
+        return self._hands.get(delivery.partition) is delivery.hand
+
     async def poll(self) -> None:
-        """Fetches, pauses and commits, until it is cancelled."""
+        """Fetches, pauses and commits, until it is cancelled. Raises TimeoutError where that does not go on."""
         while True:
-            for partition, records in (await self._consumer.getmany(timeout_ms=POLL_MS)).items():
+            async with asyncio.timeout(PATIENCE_S):
+                fetched = await self._consumer.getmany(timeout_ms=POLL_MS)
+            for partition, records in fetched.items():
                 for record in records:
                     self._take(partition, record)
             self._pause_what_is_full()
@@ -170,7 +180,7 @@ class _Holding(ConsumerRebalanceListener):
             await asyncio.sleep(0)  # where nothing above had to wait, others must have their turn
 
     async def commit(self) -> None:
-        """Commits what is settled; where that fails, it is delivered once more some day."""
+        """Commits what is settled; where that fails, it is delivered once more some day. Raises TimeoutError."""
         news = {
             partition: offset
             for partition, hand in self._hands.items()
@@ -179,7 +189,8 @@ class _Holding(ConsumerRebalanceListener):
         if not news:
             return
         try:
-            await self._consumer.commit(news)
+            async with asyncio.timeout(PATIENCE_S):
+                await self._consumer.commit(news)
         except TOO_LATE:
             return
         except KafkaError as error:
@@ -191,7 +202,8 @@ class _Holding(ConsumerRebalanceListener):
         self, revoked: Iterable[TopicPartition]
     ) -> None:
         """Others go on from here. What is still being worked on will find that its document is taken."""
-        await self.commit()
+        with suppress(TimeoutError):
+            await self.commit()
         for partition in revoked:
             self._hands.pop(partition, None)
             self._committed.pop(partition, None)
@@ -204,12 +216,12 @@ class _Holding(ConsumerRebalanceListener):
 
     def _take(self, partition: TopicPartition, record: Any) -> None:
         hand = self._hands[partition]
-        headers = {name: value.decode() for name, value in record.headers}
+        headers = {name: value.decode(errors="replace") for name, value in record.headers if value}
         event = Event(
             headers.get(EVENT_ID, f"{partition.topic}/{partition.partition}/{record.offset}"),
             record.topic,
-            record.key.decode() if record.key else "",
-            record.value,
+            record.key.decode(errors="replace") if record.key else "",
+            record.value or b"",
             headers.get(TRACEPARENT, ""),
         )
         delivery = KafkaDelivery(event, partition, record.offset, hand, self.ready)
@@ -234,6 +246,15 @@ async def _next(ready: "asyncio.Queue[KafkaDelivery]", polling: "asyncio.Task[No
         raise _away(error) from error
     finally:
         taking.cancel()
+
+
+async def _stopped(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """Stops a client, which waits for what is under way; but not for brokers that do not come back."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await client.stop()
+    except (KafkaError, TimeoutError) as error:
+        log.warning("kafka.not_stopped", error=repr(error))
 
 
 def _away(error: BaseException | None) -> Unavailable:
