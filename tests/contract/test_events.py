@@ -206,9 +206,12 @@ async def test_topics_are_apart(log: Log):
     assert texts(await take(log, 1, topic=f"{log.topic}-other")) == ["1"]
 
 
-async def test_a_relay_and_a_consumer_end_in_time_though_kafka_hangs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+async def drain(deliveries: AsyncGenerator[Delivery]) -> None:
+    async for delivery in deliveries:
+        await delivery.ack()
+
+
+async def test_a_relay_and_a_consumer_end_in_time_though_kafka_hangs(tmp_path, monkeypatch):
     monkeypatch.setattr("ragmesh.storage.events.kafka.PATIENCE_S", 1.0)
     async with (
         running("kafka", tmp_path / "kafka") as kafka,
