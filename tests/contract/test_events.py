@@ -1,7 +1,7 @@
 """The promise of `ragmesh.storage.events.port`, kept by every adapter."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
