@@ -31,7 +31,9 @@ from ragmesh.v1 import (
     AnswerEvent,
     AnswerRequest,
     Collection,
+    Config,
     CreateCollectionRequest,
+    DeadLetter,
     DeleteCollectionRequest,
     DeleteDocumentRequest,
     Document,
@@ -46,15 +48,18 @@ from ragmesh.v1 import (
     GetMeshRequest,
     GetStatsRequest,
     ListCollectionsRequest,
+    ListDeadLettersRequest,
     ListDocumentsRequest,
     ListModelsRequest,
     Mesh,
     Model,
     QueryServiceStub,
+    ReplayDeadLettersRequest,
     ReprocessDocumentRequest,
     SearchMode,
     SearchRequest,
     SearchResponse,
+    SetConfigRequest,
     Stats,
     SuggestQuestionsRequest,
     UploadDocumentRequest,
@@ -272,6 +277,30 @@ class Client:
         """The models that the inference server knows."""
         with translated():
             return (await self._admin.list_models(ListModelsRequest(), **self._options())).models
+
+    async def set_config(self, key: str, value: str, *, expected_revision: int | None = None) -> Config:
+        """Changes a setting of the whole mesh; an empty value takes it back. Raises InvalidArgument, Aborted."""
+        request = SetConfigRequest(key=key, value=value, expected_revision=expected_revision)
+        with translated():
+            return await self._admin.set_config(request, **self._options())
+
+    async def dead_letters(self) -> AsyncIterator[DeadLetter]:
+        """Documents of all tenants that were given up, newest first, fetched page by page."""
+        request = ListDeadLettersRequest()
+        while True:
+            with translated():
+                page = await self._admin.list_dead_letters(request, **self._options())
+            for letter in page.dead_letters:
+                yield letter
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def replay(self, document_ids: Sequence[str] = ()) -> int:
+        """Queues documents again that were given up, all without ids; returns how many."""
+        request = ReplayDeadLettersRequest(document_ids=list(document_ids))
+        with translated():
+            return (await self._admin.replay_dead_letters(request, **self._options())).replayed
 
     def _options(self, timeout_s: float | None = None) -> CallOptions:
         with bound(tenant=self._tenant):  # for each call: whichever task makes it, it is this client's

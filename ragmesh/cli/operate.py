@@ -1,8 +1,9 @@
-"""`ragmesh status`, `config`, `bench`."""
+"""`ragmesh status`, `config`, `set`, `dead-letters`, `bench`."""
 
 import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -12,7 +13,7 @@ from ragmesh.cli.models import show_models
 from ragmesh.cli.printing import console, show_json, show_table
 from ragmesh.cli.session import AsJson, DataDir, client, run, settings_for
 from ragmesh.settings import origins
-from ragmesh.v1 import DocumentState, Health, IngestStats, Mesh, Model, Stats
+from ragmesh.v1 import Config, DeadLetter, DocumentState, Health, IngestStats, Mesh, Model, Stats
 
 COLOURS = {Health.SERVING: "green", Health.NOT_SERVING: "yellow", Health.UNREACHABLE: "red"}
 
@@ -21,6 +22,8 @@ def register(app: typer.Typer) -> None:
     """Adds the commands of this file."""
     app.command()(status)
     app.command()(config)
+    app.command("set")(set_)
+    app.command()(dead_letters)
     passing_on = {"allow_extra_args": True, "ignore_unknown_options": True}
     app.command(context_settings=passing_on, add_help_option=False)(bench)
 
@@ -52,6 +55,42 @@ def config(data_dir: DataDir = None) -> None:
             for origin in origins(settings_for(data_dir))
         ),
     )
+
+
+def set_(
+    key: Annotated[str, typer.Argument(help="as `ragmesh config` shows it, for example RAGMESH_LOG_LEVEL")],
+    value: Annotated[str, typer.Argument(help="empty ('') takes a change back")],
+    data_dir: DataDir = None,
+) -> None:
+    """Changes a setting of the running mesh, in all of its processes at once."""
+
+    async def work() -> Config:
+        async with client(data_dir) as connected:
+            return await connected.set_config(key, value)
+
+    changed = {setting.key: setting for setting in run(work()).settings}[key.upper()]
+    console().print(f"{changed.key} is {changed.value} ({changed.source})", markup=False, highlight=False)
+
+
+def dead_letters(
+    replay: Annotated[bool, typer.Option("--replay", help="queue them again")] = False, data_dir: DataDir = None
+) -> None:
+    """Lists documents that were given up, with the reason; --replay queues all of them again."""
+
+    async def work() -> tuple[list[DeadLetter], int]:
+        async with client(data_dir) as connected:
+            letters = [letter async for letter in connected.dead_letters()]
+            return letters, await connected.replay() if replay else 0
+
+    letters, queued = run(work())
+    rows = ((each.document_id, each.document_name, each.attempts, _reason(each)) for each in letters)
+    show_table(("document", "name", "tries", "why"), rows)
+    if replay:
+        console().print(f"{queued} queued again", highlight=False)
+
+
+def _reason(letter: DeadLetter) -> str:
+    return escape(letter.error.message) if letter.error else ""
 
 
 def bench(context: typer.Context, data_dir: DataDir = None) -> None:
