@@ -239,3 +239,19 @@ async def test_a_relay_and_a_consumer_end_in_time_though_kafka_hangs(tmp_path, m
                     await delivery.ack()
                     if seen >= {str(i) for i in range(2, 50)}:
                         break
+
+
+async def test_a_document_that_takes_longer_than_a_member_may_be_silent_costs_it_no_partition(kafka, tmp_path):
+    async with connect(f"sqlite+aiosqlite:///{tmp_path}/events.db") as database:
+        await migrate(database, MIGRATIONS)
+        log = KafkaLog(database, kafka)
+        await log.publish(("slow", "1"), ("slow", "2"), ("other", "3"))
+        consumer = KafkaConsumer(log.brokers, group=log.topic, poll_interval_max_s=1.0)
+        async with log.relayed(), asyncio.timeout(40), aclosing(consumer.deliveries(log.topic)) as deliveries:
+            first = [await anext(deliveries), await anext(deliveries)]
+
+            await asyncio.sleep(5)  # the work on them: five times what a silent member is given
+
+            for delivery in first:
+                await delivery.ack()
+            assert texts([await anext(deliveries)]) == ["2"]  # still its partition, and nothing came twice
