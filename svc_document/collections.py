@@ -1,5 +1,7 @@
 """What can be asked of collections."""
 
+from operator import attrgetter
+
 import structlog
 
 from ragmesh.errors import FailedPrecondition, InvalidArgument
@@ -34,8 +36,7 @@ class Shelves:
         """The tenant's collections by name."""
         limit, scope = paging.size(page_size), ("collections", tenant)
         entries = await self._collections.page(tenant, after=paging.read(page_token, scope), limit=limit + 1)
-        more = len(entries) > limit
-        return Page(entries[:limit], paging.token(scope, entries[limit - 1].name) if more else "")
+        return paging.cut(entries, limit, scope, attrgetter("name"))
 
     async def delete(self, tenant: str, name: str) -> None:
         """Hides a collection with its documents at once and removes their chunks; a sweep removes the rest."""

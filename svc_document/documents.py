@@ -1,6 +1,7 @@
 """What can be asked of documents that are there: read, list, delete, index anew, download, resolve."""
 
 from collections.abc import AsyncGenerator, Sequence
+from operator import attrgetter
 
 import structlog
 
@@ -40,8 +41,7 @@ class Library:
         scope = (found.id, state or "")
         before = paging.read(page_token, scope)
         entries = await self._documents.page(found, state=state, before=before, limit=limit + 1)
-        more = len(entries) > limit
-        return Page(entries[:limit], paging.token(scope, entries[limit - 1].id) if more else "")
+        return paging.cut(entries, limit, scope, attrgetter("id"))
 
     async def delete(self, tenant: str, document_id: str) -> None:
         """Hides a document at once, then removes its parts. A sweep ends what is broken off in between."""
@@ -57,8 +57,7 @@ class Library:
         """Documents of all tenants that were given up, newest first."""
         limit, scope = paging.size(page_size), ("failed",)
         entries = await self._documents.failed(before=paging.read(page_token, scope) or None, limit=limit + 1)
-        more = len(entries) > limit
-        return Page(entries[:limit], paging.token(scope, entries[limit - 1].id) if more else "")
+        return paging.cut(entries, limit, scope, attrgetter("id"))
 
     async def retry_failed(self, document_ids: Sequence[str]) -> int:
         """Queues documents of all tenants that were given up; without ids all of them. Returns how many."""

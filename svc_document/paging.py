@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -30,6 +30,12 @@ def size(asked: int) -> int:
             f"page_size is {asked}: use 1 to {MAX_SIZE}, or 0 for {DEFAULT_SIZE}", field="page_size"
         )
     return asked or DEFAULT_SIZE
+
+
+def cut(entries: Sequence[Entry], limit: int, scope: Sequence[str], key: Callable[[Entry], str]) -> Page[Entry]:
+    """A page out of what was found when one more than `limit` was asked for; `key` is what the list goes by."""
+    more = len(entries) > limit
+    return Page(entries[:limit], token(scope, key(entries[limit - 1])) if more else "")
 
 
 def token(scope: Sequence[str], last: str) -> str:

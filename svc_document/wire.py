@@ -99,19 +99,23 @@ def to_event(queued: Queued) -> Event:
 
 def to_changed_event(tenant: str, document: Document, traceparent: str) -> Event:
     """An event to publish: a document's state changed."""
-    event = Event.of(CHANGED_TOPIC, key=document.id, payload=b"", traceparent=traceparent)
-    message = v1.DocumentChanged(
-        event_id=event.id, tenant=tenant, document=to_message(document), traceparent=traceparent
-    )
-    return replace(event, payload=bytes(message))
+    return _about(document, CHANGED_TOPIC, v1.DocumentChanged, tenant, traceparent)
 
 
 def to_dead_letter_event(tenant: str, document: Document, traceparent: str) -> Event:
     """An event to publish: a document was given up."""
-    event = Event.of(DEAD_LETTER_TOPIC, key=document.id, payload=b"", traceparent=traceparent)
-    message = v1.DocumentDeadLettered(
-        event_id=event.id, tenant=tenant, document=to_message(document), traceparent=traceparent
-    )
+    return _about(document, DEAD_LETTER_TOPIC, v1.DocumentDeadLettered, tenant, traceparent)
+
+
+def _about(
+    document: Document,
+    topic: str,
+    kind: type[v1.DocumentChanged | v1.DocumentDeadLettered],
+    tenant: str,
+    traceparent: str,
+) -> Event:
+    event = Event.of(topic, key=document.id, payload=b"", traceparent=traceparent)
+    message = kind(event_id=event.id, tenant=tenant, document=to_message(document), traceparent=traceparent)
     return replace(event, payload=bytes(message))
 
 

@@ -1,11 +1,9 @@
 """What operators and browsers ask the edge itself."""
 
 import asyncio
-from typing import Any
 
 import grpc
 from aiohttp import web
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway import messages, openapi, shapes
@@ -15,11 +13,11 @@ from gateway.openapi import Operation, documented
 from gateway.pages import DOCS, HOME, PAGE_POLICY
 from ragmesh.errors import MeshError
 from ragmesh.rpc.context import outgoing
+from ragmesh.rpc.health import SERVING, ask_health
 from ragmesh.v1 import GetMeshRequest
 
 READY_WITHIN_S = 2.0
 BACKENDS_WITHIN_S = 3.0  # the admin service asks them for 2 s
-SERVING = "SERVING"
 NEEDED = ("document", "worker", "query", "admin")
 
 routes = web.RouteTableDef()
@@ -84,10 +82,6 @@ async def _backends(mesh: Services) -> dict[str, str]:
 
 async def _health(channel: grpc.aio.Channel) -> str:
     try:
-        stub: Any = health_pb2_grpc.HealthStub(channel)  # grpcio-health-checking has no types
-        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=READY_WITHIN_S)
-    except grpc.aio.AioRpcError as error:
-        return error.code().name
-    except MeshError as error:
+        return await ask_health(channel, READY_WITHIN_S)
+    except MeshError as error:  # no instance is known
         return error.code
-    return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)

@@ -13,12 +13,12 @@ from typing import Any
 
 import grpc
 import structlog
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import Counter, Gauge
 
 from ragmesh.errors import Unavailable
 from ragmesh.rpc.discovery import Discovery, Endpoint
 from ragmesh.rpc.errors import TRANSPORT, is_from_handler
+from ragmesh.rpc.health import SERVING, ask_health
 from ragmesh.rpc.load import SERVER_FAULTS
 
 log = structlog.get_logger()
@@ -170,9 +170,7 @@ def is_broken(error: grpc.aio.AioRpcError) -> bool:
 
 
 async def _serves(channel: grpc.aio.Channel) -> bool:
-    stub: Any = health_pb2_grpc.HealthStub(channel)  # grpcio-health-checking has no types
     try:
-        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=PROBE_WITHIN_S)
-    except (grpc.aio.AioRpcError, grpc.aio.UsageError):  # the latter: it left meanwhile, and its channel is closed
+        return await ask_health(channel, PROBE_WITHIN_S) == SERVING
+    except grpc.aio.UsageError:  # it left meanwhile, and its channel is closed
         return False
-    return answer.status == health_pb2.HealthCheckResponse.SERVING

@@ -37,10 +37,11 @@ def configure(settings: Settings) -> None:
         if readable
         else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
     )
-    set_level(settings.log_level)
     structlog.configure(
         processors=[_drop_below_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),  # the level may change: see above
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.DEBUG
+        ),  # the level may change: `_drop_below_level` looks
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )

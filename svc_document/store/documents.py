@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, or_, select, update
+from sqlalchemy import Row, Select, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -59,11 +59,7 @@ class SqlDocuments:
             documents.c.collection_id == collection.id,
             documents.c.state == state if state else documents.c.state != State.DELETING,
         )
-        if before:
-            wanted = wanted.where(documents.c.id < before)
-        async with self._database.read() as connection:
-            rows = await connection.execute(wanted.order_by(documents.c.id.desc()).limit(limit))
-            return [to_document(row) for row in rows]
+        return await self._newest(wanted, before, limit)
 
     async def read_many(self, document_ids: Sequence[str]) -> list[Document]:
         async with self._database.read() as connection:
@@ -97,12 +93,7 @@ class SqlDocuments:
             return to_document(await _present(connection, tenant, document_id))
 
     async def failed(self, *, before: str | None, limit: int) -> list[Document]:
-        wanted = select_documents().where(documents.c.state == State.FAILED)
-        if before:
-            wanted = wanted.where(documents.c.id < before)
-        async with self._database.read() as connection:
-            rows = await connection.execute(wanted.order_by(documents.c.id.desc()).limit(limit))
-            return [to_document(row) for row in rows]
+        return await self._newest(select_documents().where(documents.c.state == State.FAILED), before, limit)
 
     async def retry_failed(self, document_ids: Sequence[str], *, limit: int) -> int:
         wanted = select_documents().where(documents.c.state == State.FAILED)
@@ -142,6 +133,13 @@ class SqlDocuments:
         async with self._database.read() as connection:
             known = await connection.scalars(select(documents.c.id).where(documents.c.id.in_(document_ids)))
             return set(document_ids) - set(known)
+
+    async def _newest(self, wanted: Select[Any], before: str | None, limit: int) -> list[Document]:
+        if before:
+            wanted = wanted.where(documents.c.id < before)
+        async with self._database.read() as connection:
+            rows = await connection.execute(wanted.order_by(documents.c.id.desc()).limit(limit))
+            return [to_document(row) for row in rows]
 
 
 async def _accept(connection: AsyncConnection, collection: Collection, new: NewDocument) -> Document:

@@ -1,19 +1,16 @@
 """Dynamic settings in Consul's key-value store: `ragmesh/config/log_level` and so on, to be seen and edited."""
 
-import asyncio
 import base64
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
 import uuid_utils
 
 from ragmesh.errors import Aborted, Unavailable
 from ragmesh.rpc.config.port import Snapshot
-from ragmesh.rpc.discovery.consul import FAULTS, RETRY_S, TIMEOUT_S, WAIT_S, ConsulDiscovery
-
-log = structlog.get_logger()
+from ragmesh.rpc.discovery.consul import FAULTS, TIMEOUT_S, ConsulDiscovery
 
 FOLDER = "ragmesh/config/"
 REVISION = f"{FOLDER}.revision"  # gets a new value with every change through `write`: two can't cross
@@ -28,7 +25,7 @@ class ConsulConfig:
     async def read(self) -> Snapshot:
         async with self.consul.client(timeout_s=TIMEOUT_S) as client:
             try:
-                index, entries = await client.kv.get(FOLDER, recurse=True)
+                index, entries = await _entries(client)
             except FAULTS as error:
                 raise _away(error) from error
         return _snapshot(index, entries or ())
@@ -36,7 +33,7 @@ class ConsulConfig:
     async def write(self, name: str, value: str | None, *, expected_revision: int | None = None) -> None:
         async with self.consul.client(timeout_s=TIMEOUT_S) as client:
             try:
-                index, entries = await client.kv.get(FOLDER, recurse=True)
+                index, entries = await _entries(client)
                 present = _snapshot(index, entries or ())
                 if expected_revision not in (None, present.revision):
                     raise _conflict(present.revision)
@@ -47,19 +44,14 @@ class ConsulConfig:
                 raise _away(error) from error
 
     async def snapshots(self) -> AsyncGenerator[Snapshot, None]:
-        index, away = None, False
-        async with self.consul.client(timeout_s=WAIT_S * 2) as client:
-            while True:
-                try:
-                    index, entries = await client.kv.get(FOLDER, index=index, wait=f"{WAIT_S}s", recurse=True)
-                except FAULTS as error:
-                    if not away:
-                        log.warning("consul.away", watching=FOLDER, error=repr(error))
-                    index, away = None, True
-                    await asyncio.sleep(RETRY_S)
-                    continue
-                away = False
+        async with aclosing(self.consul.watched(FOLDER, _entries)) as answers:
+            async for index, entries in answers:
                 yield _snapshot(index, entries or ())
+
+
+def _entries(client: Any, **blocking: Any) -> Awaitable[Any]:
+    """Consul's index, and the keys of the folder; None where there are none."""
+    return client.kv.get(FOLDER, recurse=True, **blocking)
 
 
 def _snapshot(index: str, entries: Sequence[Any]) -> Snapshot:

@@ -72,10 +72,10 @@ class Live:
                 values[name] = parse(name, text)
             except InvalidArgument as error:
                 refused[name] = error.message
-                values[name] = getattr(self._now, name, None)
+                if name in DYNAMIC:
+                    values[name] = getattr(self._now, name)
                 log.warning("config.refused", setting=name, reason=error.message)
-        known = {name: value for name, value in values.items() if name in DYNAMIC}
-        self._now = self._initial.model_copy(update=known)
+        self._now = self._initial.model_copy(update=values)
         self.refused = MappingProxyType(refused)
         self.snapshot = snapshot
         for listener in self._listeners:
@@ -83,7 +83,7 @@ class Live:
         async with self._changed:
             self.changes += 1
             self._changed.notify_all()
-        log.info("config.changed", revision=snapshot.revision, settings=sorted(known.keys() - refused.keys()))
+        log.info("config.changed", revision=snapshot.revision, settings=sorted(values.keys() - refused.keys()))
 
     async def _follow(self, store: ConfigStore, first: asyncio.Event) -> None:
         async with aclosing(store.snapshots()) as snapshots:

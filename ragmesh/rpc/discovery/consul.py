@@ -5,8 +5,8 @@ changes by blocking queries (https://developer.hashicorp.com/consul/api-docs/fea
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -65,21 +65,34 @@ class ConsulDiscovery:
 
     async def instances(self, service: str) -> AsyncGenerator[frozenset[Endpoint], None]:
         """Those whose health check passes."""
+
+        def query(consul: Any, **blocking: Any) -> Awaitable[Any]:
+            return consul.health.service(PREFIX + service, passing=True, **blocking)
+
+        async with aclosing(self.watched(service, query)) as answers:
+            async for _, entries in answers:
+                yield frozenset(map(_endpoint, entries))
+
+    async def watched(
+        self, what: str, query: Callable[..., Awaitable[tuple[str, Any]]]
+    ) -> AsyncGenerator[tuple[str, Any], None]:
+        """Index and answer of a blocking query, now and after each change; `what` names it in the log.
+
+        `query` is called with a client, `index` and `wait`. While Consul is away nothing comes.
+        """
         index, away = None, False
         async with self.client(timeout_s=WAIT_S * 2) as consul:
             while True:
                 try:
-                    index, entries = await consul.health.service(
-                        PREFIX + service, index=index, wait=f"{WAIT_S}s", passing=True
-                    )
+                    index, answer = await query(consul, index=index, wait=f"{WAIT_S}s")
                 except FAULTS as error:
                     if not away:
-                        log.warning("consul.away", watching=service, error=repr(error))
+                        log.warning("consul.away", watching=what, error=repr(error))
                     index, away = None, True
                     await asyncio.sleep(RETRY_S)
                     continue
                 away = False
-                yield frozenset(map(_endpoint, entries))
+                yield index, answer
 
     @asynccontextmanager
     async def announced(self, service: str, me: Endpoint) -> AsyncIterator[None]:
