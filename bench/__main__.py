@@ -16,14 +16,13 @@ from bench import answer, corpus, ingest, quality, report, search
 from bench.corpus import Corpus
 from bench.edge import Edge
 from bench.engines import Engines, engines
+from bench.fleet import Make, started
 from bench.load import middle
 from bench.report import Row
 from ragmesh import settings as configuration
 from ragmesh.inference import build
 from ragmesh.settings import Settings
 from ragmesh.up import state
-from ragmesh.up.mesh import running
-from ragmesh.up.plan import plan
 
 CLIENTS = (1, 8, 32)
 ROUNDS = 3
@@ -77,10 +76,8 @@ async def _mesh(data_dir: Path | None, own_mesh: bool) -> AsyncIterator[Settings
         yield state.of_running_mesh(settings)
         return
     models = build.build(settings, lambda step, share: print(f"models {share:4.0%}: {step}"))
-    with tempfile.TemporaryDirectory() as folder, state.locked(home := Path(folder)):
-        planned = plan(settings.model_copy(update={"data_dir": home, "port": 0, "models_dir": models}))
-        async with running(planned, lambda _: None) as mesh:
-            await mesh.ready()
+    with tempfile.TemporaryDirectory() as folder:
+        async with started(Make("bench", settings.profile), models, Path(folder)) as planned:
             yield planned.settings
 
 

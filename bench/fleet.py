@@ -15,6 +15,7 @@ from ragmesh.client import Client
 from ragmesh.up import servers, state
 from ragmesh.up.mesh import running
 from ragmesh.up.plan import Plan, plan
+from ragmesh.v1 import Health
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,13 @@ class Ship:
 async def fleet(makes: Sequence[Make], models: Path, folder: Path) -> AsyncIterator[list[Ship]]:
     """Starts them all, then connects to each; they run at once, so that rounds can take turns."""
     async with AsyncExitStack() as opened:
-        plans = [await opened.enter_async_context(_started(make, models, folder / make.name)) for make in makes]
+        plans = [await opened.enter_async_context(started(make, models, folder / make.name)) for make in makes]
         yield [await opened.enter_async_context(_boarded(*pair)) for pair in zip(makes, plans, strict=True)]
 
 
 @asynccontextmanager
-async def _started(make: Make, models: Path, home: Path) -> AsyncIterator[Plan]:
+async def started(make: Make, models: Path, home: Path) -> AsyncIterator[Plan]:
+    """A mesh that serves: its servers installed, its edge on a free port, its data in `home`."""
     settings = configuration.load().model_copy(
         update={"profile": make.profile, "data_dir": home, "port": 0, "models_dir": models}
     )
@@ -75,7 +77,9 @@ async def _all_instances(client: Client, make: Make) -> None:
     """Returns once every instance serves."""
     wanted = {"query": make.query, "worker": make.worker}
     while True:
-        present = [instance.service for instance in (await client.mesh()).instances if instance.requests >= 0]
+        present = [
+            instance.service for instance in (await client.mesh()).instances if instance.health == Health.SERVING
+        ]
         if all(present.count(service) >= count for service, count in wanted.items()):
             return
         await asyncio.sleep(0.2)
