@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -230,8 +231,6 @@ async def _unless_deleted(record: Record, call: Callable[[], Awaitable[Seen]]) -
 
 async def _deleted(session: Session, document_id: str) -> bool:
     """Deletes; what is gone already was deleted by an earlier try."""
-    try:
+    with suppress(Missing):
         await session.delete(document_id)
-    except Missing:
-        return True
     return True

@@ -1,12 +1,10 @@
 """Leases on SQLite and PostgreSQL: one holder at a time, and nothing is changed under a lease that is over."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from ragmesh.storage.database import Database, connect, migrate
-from svc_document.migrations import MIGRATIONS
+from ragmesh.storage.database import Database
 from svc_document.model import Document, Failure, LeaseLost, NewDocument, Queued, Result, Stage, State
 from svc_document.store.chores import SqlChores
 from svc_document.store.collections import SqlCollections
@@ -16,13 +14,6 @@ from svc_document.store.leases import SqlLeases
 LEASE_S = 0.2
 RESULT = Result("text/plain", 0, 3)
 FAILURE = Failure(Stage.EMBED, "embed_unavailable", "away", retriable=True)
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with connect(database_url) as opened:
-        await migrate(opened, MIGRATIONS)
-        yield opened
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 
 import pytest
@@ -34,13 +33,6 @@ from svc_document.wire import CHANGED_TOPIC, DEAD_LETTER_TOPIC
 
 RESULT = Result("text/plain", 0, 3)
 BROKEN = Failure(Stage.PARSE, "broken", "it is broken", retriable=False)
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with connect(database_url) as opened:
-        await migrate(opened, MIGRATIONS)
-        yield opened
 
 
 def new(name: str = "a") -> NewDocument:
