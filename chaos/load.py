@@ -116,17 +116,10 @@ class Load:
         record = self._any(record for record in self.ledger.kept() if record.is_ready)
         if record is None:
             return
-        session, generation = self._session(record), 0
-
-        async def once() -> Seen:
-            nonlocal generation
-            seen = await session.get(record.id)
-            if generation and seen.generation > generation:
-                return seen  # an earlier try came through: it is not sent again
-            generation = seen.generation
-            return await session.reprocess(record.id)
-
-        called = await self._patiently("reprocess", lambda: _unless_deleted(record, once))
+        session = self._session(record)
+        called = await self._patiently(
+            "reprocess", lambda: _unless_deleted(record, lambda: session.reprocess(record.id))
+        )
         if called and called[0]:
             record.reprocessed += 1
 

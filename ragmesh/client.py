@@ -157,7 +157,7 @@ class Client:
             await self._documents.delete_document(DeleteDocumentRequest(id=document_id), **self._options())
 
     async def reprocess(self, document_id: str) -> Document:
-        """Indexes a document anew; what is searchable now stays so until then."""
+        """Indexes a document anew; what is searchable now stays so until then. One in the making is left to it."""
         with translated():
             return await self._documents.reprocess_document(
                 ReprocessDocumentRequest(id=document_id), **self._options()

@@ -50,7 +50,7 @@ class Library:
         log.info("document.deleted", document_id=document_id)
 
     async def reprocess(self, tenant: str, document_id: str) -> Document:
-        """Queues a document for its next generation. Raises NotFound, FailedPrecondition."""
+        """Queues a document for its next generation, unless one is in the making. Raises NotFound."""
         return await self._documents.reprocess(tenant, naming.document_id(document_id))
 
     async def failed(self, *, page_size: int, page_token: str) -> Page[Document]:

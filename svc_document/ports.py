@@ -71,7 +71,7 @@ class Documents(Protocol):
         ...
 
     async def reprocess(self, tenant: str, document_id: str) -> Document:
-        """Queues its next generation, in one transaction. Raises NotFound, FailedPrecondition."""
+        """Queues its next generation, in one transaction, unless one is in the making. Raises NotFound."""
         ...
 
     async def failed(self, *, before: str | None, limit: int) -> list[Document]:

@@ -8,7 +8,7 @@ from sqlalchemy import Row, Select, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ragmesh.errors import Aborted, FailedPrecondition, NotFound
+from ragmesh.errors import Aborted, NotFound
 from ragmesh.storage.database import Database, is_writing
 from ragmesh.storage.events.outbox import publish
 from ragmesh.telemetry import traces
@@ -87,7 +87,7 @@ class SqlDocuments:
         async with self._database.write() as connection:
             row = await _present(connection, tenant, document_id)
             if row.state in UNFINISHED:
-                raise FailedPrecondition(f"{row.name} is being processed already: wait until it is READY or FAILED")
+                return to_document(row)
             await _begin_anew(connection, row)
             await self._announce(connection, document_id)
             return to_document(await _present(connection, tenant, document_id))

@@ -8,7 +8,7 @@ import pytest
 import uuid_utils
 from sqlalchemy import select, text
 
-from ragmesh.errors import FailedPrecondition, NotFound, Unavailable
+from ragmesh.errors import NotFound, Unavailable
 from ragmesh.storage.database import Database, connect, migrate
 from ragmesh.storage.events.outbox import outbox
 from ragmesh.v1 import DocumentChanged, DocumentDeadLettered, DocumentState
@@ -103,7 +103,7 @@ async def test_whatever_comes_together_nothing_deadlocks_and_the_counts_are_righ
             await leases.finish(held[document.id], RESULT)
 
     async def reprocess(document: Document) -> None:
-        with suppress(NotFound, FailedPrecondition):
+        with suppress(NotFound):
             await store.reprocess("t", document.id)
 
     work = [

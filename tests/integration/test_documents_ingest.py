@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ragmesh.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from ragmesh.errors import InvalidArgument, NotFound, Unavailable
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
 from ragmesh.v1 import (
@@ -177,11 +177,22 @@ async def test_a_failed_reprocessing_leaves_the_old_generation_searchable(home: 
     assert await home.live(document.id) == {document.id: 1}
 
 
-async def test_a_document_in_the_making_cannot_be_reprocessed(home: House):
+async def test_reprocessing_twice_is_reprocessing_once_while_a_generation_is_in_the_making(home: House):
     document = await home.upload(b"one")
+    assert (await reprocess(home, document)).generation == 1  # its first is queued still
+    async with home.working():
+        await settled(home, document)
+        hold = asyncio.Event()
+        home.cutter.faults.plan(hold)
 
-    with pytest.raises(FailedPrecondition, match="wait"):
-        await reprocess(home, document)
+        generations = [(await reprocess(home, document)).generation]
+        await home.cutter.faults.met.wait()
+        generations.append((await reprocess(home, document)).generation)
+        hold.set()
+        ready = await settled(home, document)
+
+    assert [*generations, ready.generation] == [2, 2, 2]
+    assert ready.state == DocumentState.READY
 
 
 async def test_a_deleted_document_is_gone_for_good(home: House):

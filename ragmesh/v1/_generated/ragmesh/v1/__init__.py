@@ -2839,7 +2839,8 @@ class DocumentServiceStub:
             )
         )
         """Indexes a document anew from its kept bytes. The present generation stays searchable until the next is READY,
-        and when that one fails."""
+        and when that one fails. A document that is QUEUED or PROCESSING is being made of the same bytes: it is returned
+        as it is, so that asking again is no harm."""
         self.watch_document: grpc.aio.UnaryStreamMultiCallable[WatchDocumentRequest, Document] = (
             channel.unary_stream(  # pyright: ignore
                 "/ragmesh.v1.DocumentService/WatchDocument",
@@ -2957,7 +2958,8 @@ class DocumentServiceServicer:
         self, request: "ReprocessDocumentRequest", context: grpc.aio.ServicerContext
     ) -> "Document":
         """Indexes a document anew from its kept bytes. The present generation stays searchable until the next is READY,
-        and when that one fails."""
+        and when that one fails. A document that is QUEUED or PROCESSING is being made of the same bytes: it is returned
+        as it is, so that asking again is no harm."""
         raise NotImplementedError
 
     def watch_document(
