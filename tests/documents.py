@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import grpc
 import numpy as np
 
 from ragmesh.chunk import Chunk
@@ -19,6 +20,7 @@ from ragmesh.rpc.server import serving
 from ragmesh.settings import Settings
 from ragmesh.storage.blobs import ObjectBlobs
 from ragmesh.storage.database import connect, migrate
+from ragmesh.storage.vectors.port import ChunkWriter
 from ragmesh.v1 import (
     Document,
     DocumentServiceStub,
@@ -147,6 +149,7 @@ class House:
     """A document service that runs, and its insides."""
 
     parts: Parts
+    channel: grpc.aio.Channel  # to it
     stub: DocumentServiceStub
     vectors: MemoryVectors
     embedder: HashEmbedder
@@ -180,8 +183,9 @@ class House:
         return {one.document_id: one.generation for one in answer.live}
 
     def sweeper(self) -> Sweeper:
-        database = self.parts.database
-        return Sweeper(SqlChores(database), SqlDocuments(database), self.parts.blobs, self.vectors, every_s=0.02)
+        parts = self.parts
+        documents, chores = SqlDocuments(parts.database), SqlChores(parts.database)
+        return Sweeper(chores, documents, parts.blobs, parts.vectors, every_s=0.02)
 
     @asynccontextmanager
     async def working(self, cutter: LineCutter | None = None) -> AsyncIterator[asyncio.Task[None]]:
@@ -194,16 +198,18 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path, **settings: object) -> AsyncIterator[House]:
-    """The service in this process, on a free port."""
+async def house(folder: Path, *, writer: ChunkWriter | None = None, **settings: object) -> AsyncIterator[House]:
+    """The service in this process, on a free port. With a `writer`, chunks go there and not into memory."""
     chosen = Settings(data_dir=folder, **(QUICK | settings))
     vectors, embedder = MemoryVectors(), HashEmbedder()
     async with connect(chosen.database) as database:
         await migrate(database, MIGRATIONS)
-        parts = Parts(Live(chosen), database, ObjectBlobs.of(chosen), embedder, vectors)
+        parts = Parts(Live(chosen), database, ObjectBlobs.of(chosen), embedder, writer or vectors)
         async with (
             servicer(parts) as service,
             serving("document", [service], Live(chosen)) as running,
             open_channel(chosen, running.address) as channel,
         ):
-            yield House(parts, DocumentServiceStub(channel), vectors, embedder, LineCutter(), folder / "blobs")
+            yield House(
+                parts, channel, DocumentServiceStub(channel), vectors, embedder, LineCutter(), folder / "blobs"
+            )
