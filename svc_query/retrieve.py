@@ -33,6 +33,7 @@ CANDIDATES_MIN = 20  # of each index; more did not help on XQuAD, and each costs
 CANDIDATES_PER_RESULT = 2
 CANDIDATES_MAX = 16_384  # Milvus returns no more
 WIDENING = 4  # by how much the next try asks for more, when dead chunks filled the candidates
+SEARCHES_AT_ONCE = 32  # in one call of an index; its answer is read in one piece, and holds up everybody else
 
 Vector = NDArray[np.float32]
 
@@ -100,7 +101,8 @@ class Retriever:
         self._searcher = searcher
         self._liveness = Liveness(documents)
         self._embed = Coalescer("embed", self._embed_many)
-        self._search = Coalescer("search", self._search_many)
+        self._search = Coalescer("search", self._search_many, batch_max=SEARCHES_AT_ONCE)
+        self._ranking = asyncio.Lock()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -122,7 +124,7 @@ class Retriever:
             halves = [tasks.create_task(self._half(side, search, collection)) for side in SIDES[mode]]
         found = {side: half.result() for side, half in zip(SIDES[mode], halves, strict=True)}
         embed_s = max(half.embed_s for half in found.values())
-        hits = self._ranked(search, found)
+        hits = await self._in_turn(search, found)
         return Retrieved(hits, collection.result(), mode, embed_s, time.perf_counter() - began - embed_s)
 
     async def _half(self, side: Side, search: Search, collection: asyncio.Task[Collection]) -> _Half:
@@ -152,6 +154,16 @@ class Retriever:
             if len(sifted.hits) >= search.top_k or len(hits) < limit or limit == CANDIDATES_MAX:
                 return sifted.hits
             limit = min(limit * WIDENING, CANDIDATES_MAX)
+
+    async def _in_turn(self, search: Search, found: Mapping[Side, _Half]) -> list[Hit]:
+        """Ranks one search in each turn of the event loop.
+
+        Searches that shared a call come here together: all in one turn would hold up everybody else.
+        """
+        async with self._ranking:
+            hits = self._ranked(search, found)
+            await asyncio.sleep(0)
+        return hits
 
     def _ranked(self, search: Search, found: Mapping[Side, _Half]) -> list[Hit]:
         if len(found) == 1:
