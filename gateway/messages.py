@@ -134,6 +134,7 @@ def _instance(message: Instance) -> shapes.Instance:
         "requests": message.requests,
         "failures": message.failures,
         "memory_bytes": message.memory_bytes,
+        "pressure": round(message.pressure, 3),
     }
 
 

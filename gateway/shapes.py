@@ -145,6 +145,7 @@ class Instance(TypedDict):
     requests: int
     failures: int
     memory_bytes: int
+    pressure: float
 
 
 class Backend(TypedDict):

@@ -124,6 +124,12 @@ class Settings(BaseSettings):
     search_timeout_s: float = _dynamic(10.0, gt=0, le=600, description="deadline of a search")
     answer_timeout_s: float = _dynamic(180.0, gt=0, le=3600, description="deadline of a whole answer")
     call_timeout_s: float = Field(10.0, gt=0, description="deadline of every other call")
+    search_target_s: float = _dynamic(
+        2.0, gt=0, le=60, description="time in which nine of ten searches are to be answered; more are refused"
+    )
+    first_token_target_s: float = _dynamic(
+        10.0, gt=0, le=600, description="time in which an answer is to begin; one that would begin later is refused"
+    )
     cache_ttl_s: float = _dynamic(600.0, gt=0, le=7 * 86_400, description="how long cached values live")
     cache_max_bytes: int = Field(64 * MIB, gt=0, description="bound of the memory cache")
     in_flight_max: int = _dynamic(256, ge=1, le=100_000, description="calls one server handles at once")

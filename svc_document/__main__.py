@@ -1,14 +1,18 @@
 """`python -m svc_document api` takes documents in; `python -m svc_document worker` makes them searchable."""
 
 import asyncio
+import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ragmesh.inference.embed import TritonEmbedder
+from ragmesh.inference.lane import at_ease
 from ragmesh.inference.port import Embedder
+from ragmesh.rpc import channels as services
 from ragmesh.rpc.config import Live
+from ragmesh.rpc.pressure import pressure_of
 from ragmesh.rpc.server import run, serving
 from ragmesh.settings import Settings
 from ragmesh.storage.blobs import Blobs, ObjectBlobs
@@ -40,6 +44,7 @@ from svc_document.watch import Watchtower
 from svc_document.wire import TOPICS
 from svc_document.worker import Worker
 
+NICENESS = 5  # where they share a machine, those who answer come first
 WORKERS = "ragmesh-workers"  # the group that shares the queue
 
 
@@ -65,12 +70,12 @@ class Parts:
 
 
 @asynccontextmanager
-async def parts(live: Live) -> AsyncIterator[Parts]:
-    """Opens the stores, and brings the schema up to date."""
+async def parts(live: Live, pressure: Callable[[], float] = at_ease) -> AsyncIterator[Parts]:
+    """Opens the stores, and brings the schema up to date. `pressure`: of those whom embedding lets go first."""
     settings = live.now
     async with (
         connect(settings.database) as database,
-        TritonEmbedder(settings.triton_url) as embedder,
+        TritonEmbedder(settings.triton_url, pressure=pressure) as embedder,
         MilvusVectors(settings.milvus_uri, settings.milvus_token.get_secret_value(), embedder.info) as vectors,
     ):
         await migrate(database, MIGRATIONS)
@@ -153,9 +158,16 @@ async def serve_api(live: Live) -> None:
 
 
 async def serve_worker(live: Live) -> None:
-    """Makes documents searchable until the process is asked to end."""
+    """Makes documents searchable until the process is asked to end, in the background of what is asked."""
     settings = live.now
-    async with parts(live) as opened, ParsePool.of(settings) as pool, worker(opened, pool) as working:
+    os.nice(NICENESS)
+    async with (
+        services.connect(settings, "query") as queries,
+        pressure_of(queries) as pressure,
+        parts(live, pressure) as opened,
+        ParsePool.of(settings) as pool,
+        worker(opened, pool) as working,
+    ):
         sweeper = Sweeper(
             SqlChores(opened.database, opened.announce),
             SqlDocuments(opened.database),

@@ -49,7 +49,7 @@ async def main(live: Live) -> None:
                 embedder,
                 live=live,
             )
-            async with serving("query", [servicer], live) as running:
+            async with serving("query", [servicer], live, pressure=lambda: servicer.pressure) as running:
                 await running.stopped()
 
 

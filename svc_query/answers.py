@@ -17,11 +17,12 @@ from dataclasses import asdict, dataclass, replace
 from prometheus_client import Gauge
 from pydantic import TypeAdapter, ValidationError
 
-from ragmesh.errors import DeadlineExceeded
+from ragmesh.errors import DeadlineExceeded, ResourceExhausted
 from ragmesh.inference.port import EmbedderInfo, LanguageModel
 from ragmesh.rpc.config import Live
 from ragmesh.rpc.context import bound, request_id, tenant
 from ragmesh.storage.cache.port import Cache
+from svc_query.admission import FirstTokens
 from svc_query.answer import Question, answer
 from svc_query.events import AnswerEvent, Done, Sources, Timings, Token, Usage
 from svc_query.flight import Flights
@@ -30,6 +31,7 @@ from svc_query.ports import Collection, Documents, SharedFlights
 from svc_query.retrieve import Retriever
 
 ANSWERS_IN_FLIGHT = Gauge("ragmesh_answers_in_flight", "Answers that are being written")
+RETRY_AFTER_S = 2.0
 WRITTEN_BY = "answers/1"  # part of every key: grows when prompts, citations or the record's form change
 
 
@@ -67,7 +69,8 @@ class Answers:
         self._cache = cache
         self._shared = shared
         self._live = live
-        self._flights = Flights[AnswerEvent](lambda: live.now.answers_max)
+        self._first_tokens = FirstTokens(lambda: live.now.first_token_target_s)
+        self._flights = Flights[AnswerEvent](self._admit)
         ANSWERS_IN_FLIGHT.set_function(lambda: len(self._flights))
 
     async def ask(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
@@ -84,6 +87,21 @@ class Answers:
         async with aclosing(self._flights.join(key, lambda: self._begin(question, key))) as events:
             async for event in events:
                 yield event
+
+    @property
+    def pressure(self) -> float:
+        """How close answers come to beginning too late: 0 for idle, 1 for no more that can be taken on."""
+        return self._first_tokens.pressure
+
+    def _admit(self, in_flight: int) -> None:
+        """Raises ResourceExhausted where one more answer would be too many, or would begin too late."""
+        most = self._live.now.answers_max
+        if in_flight >= most:
+            raise ResourceExhausted(
+                f"{most} answers are being written, which is all that this service takes on at once",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        self._first_tokens.admit()
 
     def _begin(self, question: Question, key: str) -> AsyncGenerator[AnswerEvent, None]:
         if not is_repeatable(question):
@@ -110,8 +128,14 @@ class Answers:
                 events.append(event)
                 yield event
 
-    def _answer(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
-        return answer(question, retriever=self._retriever, llm=self._llm)
+    async def _answer(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+        """The events of an answer, the coming of its first token noted."""
+        with self._first_tokens.awaited() as came:
+            async with aclosing(answer(question, retriever=self._retriever, llm=self._llm)) as events:
+                async for event in events:
+                    if isinstance(event, Token):
+                        came()
+                    yield event
 
     @asynccontextmanager
     async def _own_deadline(self) -> AsyncIterator[None]:

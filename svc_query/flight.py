@@ -1,6 +1,6 @@
 """Equal work in flight is done once: the first caller starts it, later ones hear all of it from the start.
 
-    flights = Flights[AnswerEvent](lambda: 32)
+    flights = Flights[AnswerEvent](admit)
     async with aclosing(flights.join(key, start)) as events:
         async for event in events: ...
 
@@ -12,17 +12,15 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
-from ragmesh.errors import ResourceExhausted
-
 Event = TypeVar("Event")
-RETRY_AFTER_S = 2.0
 
 
 class Flights(Generic[Event]):
-    """Streams in flight, by key, at most `limit` at once."""
+    """Streams in flight, by key."""
 
-    def __init__(self, limit: Callable[[], int]) -> None:
-        self._limit = limit
+    def __init__(self, admit: Callable[[int], None]) -> None:
+        """`admit` is asked before each new flight, with the number of those there are; it raises to refuse."""
+        self._admit = admit
         self._flights: dict[str, _Flight[Event]] = {}
 
     def __len__(self) -> int:
@@ -31,7 +29,7 @@ class Flights(Generic[Event]):
     async def join(self, key: str, start: Callable[[], AsyncGenerator[Event, None]]) -> AsyncGenerator[Event, None]:
         """All events of the flight with this key, which `start` begins if there is none.
 
-        Raises what the work raises, and ResourceExhausted where it would be one flight too many.
+        Raises what the work raises, and what `admit` does.
         """
         flight = self._flights.get(key) or self._launch(key, start)
         flight.listeners += 1
@@ -46,12 +44,7 @@ class Flights(Generic[Event]):
                 await flight.stop()
 
     def _launch(self, key: str, start: Callable[[], AsyncGenerator[Event, None]]) -> "_Flight[Event]":
-        limit = self._limit()
-        if len(self._flights) >= limit:
-            raise ResourceExhausted(
-                f"{limit} answers are being written, which is all that this service takes on at once",
-                retry_after_s=RETRY_AFTER_S,
-            )
+        self._admit(len(self._flights))
         flight = _Flight(start)
         self._flights[key] = flight
         flight.task.add_done_callback(lambda _: self._forget(key, flight))

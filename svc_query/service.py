@@ -11,6 +11,7 @@ from ragmesh import v1
 from ragmesh.errors import DeadlineExceeded, FailedPrecondition, MeshError, Unimplemented
 from ragmesh.rpc.config import Live
 from ragmesh.rpc.context import tenant, time_left
+from svc_query.admission import Searches
 from svc_query.answers import Answers
 from svc_query.ports import CountingEmbedder
 from svc_query.requests import Defaults, parse_answer, parse_embed, parse_search, parse_suggest
@@ -36,12 +37,21 @@ class QueryServicer(v1.QueryServiceServicer):
         self._suggester = suggester
         self._embedder = embedder
         self._live = live
+        self._searches = Searches(
+            target_s=lambda: live.now.search_target_s,
+            most=lambda: live.now.in_flight_max,
+        )
+
+    @property
+    def pressure(self) -> float:
+        """How close questions come to waiting too long: 0 for idle, 1 for no more that can be taken on."""
+        return max(self._searches.pressure, self._answers.pressure)
 
     async def search(self, request: v1.SearchRequest, context: grpc.aio.ServicerContext) -> v1.SearchResponse:
         """Finds the passages that fit a query best."""
         began = time.perf_counter()
         search = parse_search(request, tenant(), self._defaults())
-        async with self._in_time("the search"):
+        async with self._admitted("the search"):
             found = await self._retriever.retrieve(search)
         return search_response(found, time.perf_counter() - began)
 
@@ -75,7 +85,7 @@ class QueryServicer(v1.QueryServiceServicer):
         wish = parse_suggest(request, tenant())
         if not self._live.now.suggestions:
             raise FailedPrecondition("suggestions are switched off in this mesh (RAGMESH_SUGGESTIONS)")
-        async with self._in_time("finding questions"):
+        async with self._admitted("finding questions"):
             return v1.SuggestQuestionsResponse(questions=await self._suggester.suggest(wish))
 
     async def embed(self, request: v1.EmbedRequest, context: grpc.aio.ServicerContext) -> v1.EmbedResponse:
@@ -95,9 +105,11 @@ class QueryServicer(v1.QueryServiceServicer):
         return Defaults(now.search_results, now.answer_passages, Mode(now.search_mode))
 
     @asynccontextmanager
-    async def _in_time(self, what: str) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(time_left(self._live.now.search_timeout_s)):
-                yield
-        except TimeoutError:
-            raise DeadlineExceeded(f"{what} took longer than the time it was given") from None
+    async def _admitted(self, what: str) -> AsyncIterator[None]:
+        """Room and time for a search. Raises ResourceExhausted, DeadlineExceeded."""
+        with self._searches.admitted():
+            try:
+                async with asyncio.timeout(time_left(self._live.now.search_timeout_s)):
+                    yield
+            except TimeoutError:
+                raise DeadlineExceeded(f"{what} took longer than the time it was given") from None

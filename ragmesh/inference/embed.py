@@ -5,7 +5,7 @@ async with TritonEmbedder("127.0.0.1:8001") as embedder:
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import InferInput
 
+from ragmesh.inference.lane import Lane, at_ease
 from ragmesh.inference.port import EmbedderInfo, Role
 from ragmesh.inference.triton import Triton, translated
 from ragmesh.rpc.context import time_left
@@ -25,12 +26,13 @@ PASSAGES_IN_FLIGHT = 2  # enough to keep the model busy; a question waits for tw
 class TritonEmbedder:
     """Implements Embedder. Entering waits for the model and reads what it is."""
 
-    def __init__(self, url: str, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, url: str, *, timeout_s: float = 30.0, pressure: Callable[[], float] = at_ease) -> None:
+        """`pressure`: how hard pressed questions are; passages leave them more room the harder it is."""
         self._triton = Triton(url)
         self._timeout_s = timeout_s
         self._lanes = {
-            Role.QUERY: asyncio.Semaphore(QUESTIONS_IN_FLIGHT),
-            Role.PASSAGE: asyncio.Semaphore(PASSAGES_IN_FLIGHT),
+            Role.QUERY: Lane(QUESTIONS_IN_FLIGHT),
+            Role.PASSAGE: Lane(PASSAGES_IN_FLIGHT, pressure),
         }
 
     async def __aenter__(self) -> Self:
@@ -76,10 +78,10 @@ class TritonEmbedder:
         tokens = sum(int(result.as_numpy("num_tokens")[0, 0]) for result in results)
         return np.concatenate([result.as_numpy("embedding") for result in results]), tokens
 
-    async def _infer(self, text: str, lane: asyncio.Semaphore) -> Any:
+    async def _infer(self, text: str, lane: Lane) -> Any:
         """A request for each text: the model takes them one by one anyway, and others pass in between."""
         tensor = InferInput("text", [1, 1], "BYTES")
         tensor.set_data_from_numpy(np.array([[text.encode()]], np.object_))
-        async with lane:
+        async with lane.turn():
             with translated():
                 return await self._triton.client.infer(MODEL, [tensor], client_timeout=time_left(self._timeout_s))

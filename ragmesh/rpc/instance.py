@@ -1,6 +1,7 @@
 """What a process tells of itself."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -23,6 +24,7 @@ class Identity:
     address: str = ""
     serving: bool = True
     load: Load = field(default_factory=Load)
+    pressure: Callable[[], float] = lambda: 0.0
     id: str = field(default_factory=lambda: str(uuid_utils.uuid7()))
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -47,4 +49,5 @@ class InstanceServicer(InstanceServiceServicer):
             requests=me.load.requests,
             failures=me.load.failures,
             memory_bytes=self._process.memory_info().rss,
+            pressure=me.pressure(),
         )

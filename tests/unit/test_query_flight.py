@@ -36,6 +36,11 @@ class Work:
             self.steps.release()
 
 
+def one_at_a_time(in_flight: int) -> None:
+    if in_flight:
+        raise ResourceExhausted("one is flying", retry_after_s=1.0)
+
+
 async def collect(flights: Flights[int], work: Work, key: str = "key") -> list[int]:
     async with aclosing(flights.join(key, work)) as events:
         return [event async for event in events]
@@ -45,11 +50,11 @@ async def test_a_flight_gives_all_its_events():
     work = Work()
     work.run()
 
-    assert await collect(Flights(lambda: 1), work) == [0, 1, 2]
+    assert await collect(Flights(one_at_a_time), work) == [0, 1, 2]
 
 
 async def test_a_follower_hears_everything_from_the_start():
-    flights, work = Flights[int](lambda: 1), Work()
+    flights, work = Flights[int](one_at_a_time), Work()
     async with aclosing(flights.join("key", work)) as leader:
         work.steps.release()
         first = await anext(leader)
@@ -63,7 +68,7 @@ async def test_a_follower_hears_everything_from_the_start():
 
 
 async def test_the_work_goes_on_when_its_leader_leaves():
-    flights, work = Flights[int](lambda: 1), Work()
+    flights, work = Flights[int](one_at_a_time), Work()
     leader = asyncio.create_task(collect(flights, work))
     await asyncio.sleep(0)
     follower = asyncio.create_task(collect(flights, work))
@@ -78,7 +83,7 @@ async def test_the_work_goes_on_when_its_leader_leaves():
 
 
 async def test_the_work_is_closed_when_its_last_listener_leaves():
-    flights, work = Flights[int](lambda: 1), Work()
+    flights, work = Flights[int](one_at_a_time), Work()
     async with aclosing(flights.join("key", work)) as events:
         work.steps.release()
         await anext(events)
@@ -88,7 +93,7 @@ async def test_the_work_is_closed_when_its_last_listener_leaves():
 
 
 async def test_an_error_reaches_every_listener_after_what_came_before_it():
-    flights, work = Flights[int](lambda: 1), Work(end=1, fault=Unavailable("away"))
+    flights, work = Flights[int](one_at_a_time), Work(end=1, fault=Unavailable("away"))
     heard: list[list[int | str]] = [[], []]
 
     async def listen(into: list[int | str]) -> None:
@@ -108,7 +113,7 @@ async def test_an_error_reaches_every_listener_after_what_came_before_it():
 
 
 async def test_a_failed_flight_is_not_joined_later():
-    flights, failing, working = Flights[int](lambda: 1), Work(end=0, fault=Unavailable("away")), Work(end=1)
+    flights, failing, working = Flights[int](one_at_a_time), Work(end=0, fault=Unavailable("away")), Work(end=1)
     working.run()
 
     with pytest.raises(Unavailable):
@@ -117,20 +122,21 @@ async def test_a_failed_flight_is_not_joined_later():
     assert await collect(flights, working) == [0]
 
 
-async def test_one_flight_too_many_is_refused_with_a_time_to_come_back():
-    flights, work = Flights[int](lambda: 1), Work()
+async def test_a_flight_that_is_not_admitted_is_not_begun():
+    flights, work = Flights[int](one_at_a_time), Work()
     async with aclosing(flights.join("key", work)) as events:
         work.steps.release()
         await anext(events)
 
-        with pytest.raises(ResourceExhausted) as refused:
-            await collect(flights, Work(), key="another")
+        refused = Work()
+        with pytest.raises(ResourceExhausted):
+            await collect(flights, refused, key="another")
 
-    assert refused.value.retry_after_s
+    assert refused.started == 0
 
 
 async def test_an_equal_question_is_let_in_where_another_is_refused():
-    flights, work = Flights[int](lambda: 1), Work()
+    flights, work = Flights[int](one_at_a_time), Work()
 
     async with asyncio.TaskGroup() as group:
         listeners = [group.create_task(collect(flights, work)) for _ in range(5)]

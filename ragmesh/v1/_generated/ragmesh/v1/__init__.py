@@ -1475,6 +1475,12 @@ class Instance(betterproto2.Message):
     Resident memory.
     """
 
+    pressure: "float" = betterproto2.field(11, betterproto2.TYPE_DOUBLE)
+    """
+    How close its calls come to the time that they may take: 0 for idle, 1 for all that it can do in time. 0 too
+    where a service has no such target.
+    """
+
 
 default_message_pool.register_message("ragmesh.v1", "Instance", Instance)
 

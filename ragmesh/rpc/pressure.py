@@ -1,0 +1,41 @@
+"""How hard pressed a service is, for those who let it go first.
+
+async with pressure_of(channel) as pressure:
+pressure()   # 0 for idle, 1 for all that it can do in time
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import grpc
+
+from ragmesh.errors import Unavailable
+from ragmesh.rpc.context import outgoing
+from ragmesh.v1 import GetInstanceRequest, InstanceServiceStub
+
+EVERY_S = 0.5
+WITHIN_S = 2.0
+
+
+@asynccontextmanager
+async def pressure_of(channel: grpc.aio.Channel) -> AsyncIterator[Callable[[], float]]:
+    """Asks one of its instances now and then, inside the block. One that does not answer is not pressed."""
+    pressure = 0.0
+
+    async def ask() -> None:
+        nonlocal pressure
+        stub = InstanceServiceStub(channel)
+        while True:
+            try:
+                pressure = (await stub.get_instance(GetInstanceRequest(), **outgoing(WITHIN_S))).pressure
+            except (grpc.aio.AioRpcError, Unavailable):
+                pressure = 0.0
+            await asyncio.sleep(EVERY_S)
+
+    asking = asyncio.create_task(ask())
+    try:
+        yield lambda: pressure
+    finally:
+        asking.cancel()
+        await asyncio.wait([asking])
