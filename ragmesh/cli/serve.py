@@ -91,8 +91,8 @@ async def _nothing_more(_: Settings) -> None:
 
 
 def read_replicas(text: str) -> dict[str, int]:
-    """Reads `query=2,worker=3`. Raises Trouble."""
-    pairs = [entry.partition("=") for entry in text.split(",") if entry]
+    """Reads `query=2,worker=3`; a service may be called by its folder too, svc_query. Raises Trouble."""
+    pairs = [entry.strip().removeprefix("svc_").partition("=") for entry in text.split(",") if entry]
     if bad := [name for name, _, count in pairs if not count.isdecimal()]:
         raise Trouble(f"--replicas: can't read {', '.join(bad)}: give numbers, as query=2,worker=3")
     return {name: int(count) for name, _, count in pairs}

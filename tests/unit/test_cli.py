@@ -11,6 +11,7 @@ from ragmesh import cli
 from ragmesh.cli.adding import files_below
 from ragmesh.cli.printing import show_json
 from ragmesh.cli.questions import print_streaming, print_whole
+from ragmesh.cli.serve import read_replicas
 from ragmesh.cli.session import Trouble
 from ragmesh.v1 import (
     AnswerError,
@@ -134,3 +135,14 @@ def test_documents_for_scripts_have_plain_states_and_times(capsys):
     assert (document["state"], document["size_bytes"], document["created_at"], document["error"]) == (
         "READY", 12, "2026-01-05T12:00:00+00:00", None,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["query=2,worker=3", "svc_query=2, worker=3", "query=2,worker=3,"])
+def test_replicas_are_read_by_the_names_of_services_or_of_their_folders(text):
+    assert read_replicas(text) == {"query": 2, "worker": 3}
+
+
+@pytest.mark.parametrize("text", ["query", "query=two", "query=-1", "=", "query:2"])
+def test_replicas_that_make_no_sense_are_refused_with_an_example(text):
+    with pytest.raises(Trouble, match="as query=2,worker=3"):
+        read_replicas(text)
