@@ -87,7 +87,7 @@ class Searches:
             REFUSED.labels("search").inc()
             raise ResourceExhausted(
                 f"{self.limit} searches are under way, which is as many as are answered in time at present",
-                retry_after_s=_hint(self._p90_s),
+                retry_after_s=WINDOW_S,  # by then the limit has been judged anew
             )
         self._in_flight += 1
         self._window.in_flight_max = max(self._window.in_flight_max, self._in_flight)
@@ -151,7 +151,7 @@ class FirstTokens:
             REFUSED.labels("answer").inc()
             raise ResourceExhausted(
                 f"the first word would come after {predicted_s:.1f} s, which is to be {target_s:g} s at most",
-                retry_after_s=_hint(predicted_s - target_s),
+                retry_after_s=min(max(predicted_s - target_s, RETRY_MIN_S), RETRY_MAX_S),
             )
 
     @contextmanager
@@ -178,7 +178,3 @@ class FirstTokens:
         now = self._clock()
         took_s, self._since = now - self._since, now
         self._pace_s += (took_s - self._pace_s) * (SMOOTHING if self._pace_s else 1.0)
-
-
-def _hint(seconds: float) -> float:
-    return min(max(seconds, RETRY_MIN_S), RETRY_MAX_S)
