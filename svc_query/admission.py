@@ -6,6 +6,7 @@
 Both limits are learnt from what is measured, so that nobody has to know how fast the machines and the models are.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -95,12 +96,23 @@ class Searches:
         try:
             yield
         except DeadlineExceeded:
-            self._window.seconds.append(self._clock() - began)
+            self._note(self._clock() - began)
+            raise
+        except asyncio.CancelledError:
+            self._note_left(self._clock() - began)
             raise
         else:
-            self._window.seconds.append(self._clock() - began)
+            self._note(self._clock() - began)
         finally:
             self._in_flight -= 1
+
+    def _note(self, seconds: float) -> None:
+        self._window.seconds.append(seconds)
+
+    def _note_left(self, seconds: float) -> None:
+        """Who left before the target was missed says nothing about it."""
+        if seconds > self._target_s():
+            self._note(seconds)
 
     def _turn(self) -> None:
         """Draws the conclusion from a window that is over."""

@@ -1,12 +1,13 @@
 """What is taken on is done in time; more is refused at once, with a time to come back."""
 
+import asyncio
 from contextlib import ExitStack, suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragmesh.errors import DeadlineExceeded, ResourceExhausted
+from ragmesh.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from svc_query.admission import LIMIT_FIRST, LIMIT_MIN, WINDOW_S, FirstTokens, Searches
 
 
@@ -85,16 +86,24 @@ def test_a_limit_that_nobody_felt_does_not_grow():
     assert machine.searches.limit == LIMIT_FIRST
 
 
-def test_a_search_that_ran_out_of_time_counts_as_late_and_a_broken_one_not_at_all():
-    for error, is_pressed in ((DeadlineExceeded("late"), True), (KeyError(), False)):
-        machine = Machine(target_s=1.0)
-        for _ in range(20):
-            with suppress(type(error)), machine.searches.admitted():
-                machine.clock.now += 2 * WINDOW_S / 20
-                raise error
-        machine.clock.now += WINDOW_S
+@pytest.mark.parametrize(
+    ("error", "took_s", "is_pressed"),
+    [
+        (DeadlineExceeded("late"), 0.5, True),
+        (asyncio.CancelledError(), 1.5, True),
+        (asyncio.CancelledError(), 0.5, False),
+        (Unavailable("away"), 1.5, False),
+    ],
+    ids=["out of time", "left late", "left early", "broken"],
+)
+def test_a_search_that_ended_otherwise_counts_where_it_tells_of_lateness(error, took_s, is_pressed):
+    machine = Machine(target_s=1.0)
+    with suppress(type(error)), machine.searches.admitted():
+        machine.clock.now += took_s
+        raise error
+    machine.clock.now += WINDOW_S
 
-        assert (machine.searches.pressure > 0) is is_pressed
+    assert (machine.searches.pressure > 0) is is_pressed
 
 
 def test_who_is_idle_is_not_pressed():

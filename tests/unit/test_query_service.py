@@ -1,5 +1,6 @@
 """QueryService over real gRPC, on small stand-ins for models and stores."""
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from ragmesh import v1
-from ragmesh.errors import InvalidArgument, MeshError, NotFound, Unavailable, Unimplemented
+from ragmesh.errors import InvalidArgument, MeshError, NotFound, ResourceExhausted, Unavailable, Unimplemented
 from ragmesh.rpc.channels import open_channel
 from ragmesh.rpc.config import Live
 from ragmesh.rpc.context import bound, outgoing
@@ -27,6 +28,7 @@ from ragmesh.v1 import (
     SearchRequest,
     SuggestQuestionsRequest,
 )
+from svc_query.admission import LIMIT_FIRST
 from svc_query.answers import Answers
 from svc_query.flight import Unshared
 from svc_query.retrieve import Retriever
@@ -39,9 +41,11 @@ BRIDGE = passage("The bridge carries two railway tracks over the river.", docume
 
 
 @asynccontextmanager
-async def query_service(llm: ScriptedModel | None = None) -> AsyncIterator[QueryServiceStub]:
+async def query_service(
+    llm: ScriptedModel | None = None, searcher: FewChunks | None = None
+) -> AsyncIterator[QueryServiceStub]:
     embedder = LetterEmbedder()
-    searcher = FewChunks([TOWER, BRIDGE])
+    searcher = searcher or FewChunks([TOWER, BRIDGE])
     documents = OneCollection(searcher)
     settings = Settings()
     live = Live(settings)
@@ -76,6 +80,37 @@ async def test_a_search_finds_passages_best_first():
     assert [result.chunk.document_id for result in response.results if result.chunk] == ["tower", "bridge"]
     assert response.results[0].score > response.results[1].score
     assert response.timings
+
+
+class WaitingChunks(FewChunks):
+    """Searches take as long as the test wants."""
+
+    def __init__(self) -> None:
+        super().__init__([TOWER])
+        self.may_answer = asyncio.Event()
+
+    async def search_dense(self, *args):
+        await self.may_answer.wait()
+        return await super().search_dense(*args)
+
+
+async def test_one_search_too_many_is_refused_with_a_time_to_come_back_and_the_others_are_answered():
+    searcher = WaitingChunks()
+    async with query_service(searcher=searcher) as stub:
+
+        async def search() -> v1.SearchResponse:
+            with translated():
+                return await stub.search(SearchRequest(query="Eiffel Tower"), **outgoing(10))
+
+        searches = [asyncio.create_task(search()) for _ in range(LIMIT_FIRST + 1)]
+        (refused,), held = await asyncio.wait(searches, return_when=asyncio.FIRST_COMPLETED)
+        searcher.may_answer.set()
+        answers = await asyncio.gather(*held)
+
+    error = refused.exception()
+    assert isinstance(error, ResourceExhausted)
+    assert error.retry_after_s
+    assert all(answer.results for answer in answers)
 
 
 async def test_an_answer_streams_sources_tokens_usage_and_done():
