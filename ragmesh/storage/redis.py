@@ -5,8 +5,8 @@ async with open_redis(settings) as redis:  # None where none is configured
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -95,7 +95,8 @@ class RedisLink:
             raise RedisAway
         try:
             async with asyncio.timeout(TIMEOUT_S + patience_s):
-                return await call(self._patient if patience_s else self._prompt)
+                with _heeding_cancellation():
+                    return await call(self._patient if patience_s else self._prompt)
         except (RedisError, OSError) as error:
             self._missed.set()
             raise RedisAway from error
@@ -127,3 +128,18 @@ class RedisLink:
         except (RedisError, OSError) as error:
             return str(error) or "no answer in time"
         return None
+
+
+@contextmanager
+def _heeding_cancellation() -> Iterator[None]:
+    """Lets no cancellation get lost, as one does that comes together with an answer: what should end would go on.
+
+    redis-py sends by `asyncio.wait_for`, which has that fault before Python 3.12 (cpython issue 81839).
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        yield
+    finally:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError

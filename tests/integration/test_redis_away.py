@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest_asyncio
@@ -11,7 +12,7 @@ from structlog.testing import capture_logs
 from ragmesh.storage.buckets.port import Rate
 from ragmesh.storage.buckets.redis import RedisBuckets
 from ragmesh.storage.cache.redis import RedisCache
-from ragmesh.storage.redis import TIMEOUT_S, RedisLink
+from ragmesh.storage.redis import TIMEOUT_S, RedisAway, RedisLink
 from ragmesh.up.plan import free_ports
 from tests.documents import until
 from tests.servers import Server, running
@@ -127,6 +128,24 @@ async def test_a_cancelled_call_leaves_no_answer_behind_for_the_next_one(server:
             cancelled.cancel()
             await asyncio.wait([cancelled])
             assert await cache.get(f"{number + 1}") == f"{number + 1}".encode()
+
+
+async def test_a_cancellation_that_comes_with_an_answer_is_not_lost(server: Server):
+    async with RedisLink(server.url) as link:
+
+        async def ask_on() -> None:
+            while True:
+                with suppress(RedisAway):  # a busy machine
+                    await link.ask(lambda client: client.get("key"))
+                await asyncio.sleep(0)
+
+        for number in range(1000):
+            asking = asyncio.create_task(ask_on())
+            await asyncio.sleep(number % 20 * 1e-4)  # until any moment of a call
+            asking.cancel()
+            done, _ = await asyncio.wait([asking], timeout=2)
+            assert done, "it was cancelled, and asks on"
+            assert asking.cancelled()
 
 
 async def test_a_password_is_used_and_never_told(server: Server):
