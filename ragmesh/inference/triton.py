@@ -37,6 +37,7 @@ CHANNEL_ARGUMENTS = [
 ]
 STUB_DIED = "Stub process"
 RELOADING = "has no available versions"
+STOPPING = "Server is stopping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,8 @@ def from_triton(error: InferenceServerException) -> MeshError:
         message = rest if status in BY_STATUS else message
     if STUB_DIED in message:  # the server calls it INTERNAL; the watchdog cures it within seconds
         return Unavailable("the model's process has died and is being restarted; try again")
+    if STOPPING in message:  # and gives no status
+        return Unavailable("the inference server is being stopped; try again")
     if RELOADING in message:  # the server calls it NOT_FOUND
         return Unavailable("the model is being loaded; try again")
     return BY_STATUS.get(status, _internal)(message)

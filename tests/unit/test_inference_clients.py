@@ -28,6 +28,11 @@ from ragmesh.inference.triton import from_triton, translated
         ("StatusCode.FAILED_PRECONDITION", "is not ready", FailedPrecondition),
         ("StatusCode.INTERNAL", "Stub process 'embed_0_0' is not healthy.", Unavailable),
         ("StatusCode.NOT_FOUND", "Request for unknown model: 'llm' has no available versions", Unavailable),
+        (
+            None,
+            "[request id: <id_unknown>] Server is stopping, scheduler for model has stopped accepting new requests",
+            Unavailable,
+        ),
         ("StatusCode.INTERNAL", "something else", Internal),
         (None, "UNAVAILABLE: the language model has no place for another answer", Unavailable),
         (None, "INVALID_ARG: the prompt is too long", InvalidArgument),
