@@ -44,7 +44,7 @@ class Measured:
 
     alone: list[Sample] = field(default_factory=list[Sample])  # searches
     beside: list[Sample] = field(default_factory=list[Sample])  # searches while documents come
-    refused: int = 0  # of those
+    refused: int = 0  # searches, beside or alone
     ingest_alone: list[float] = field(default_factory=list[float])  # chunks per second
     ingest_beside: list[float] = field(default_factory=list[float])
     health_s: Mapping[str, Sequence[float]] = field(default_factory=dict[str, Sequence[float]])
@@ -126,7 +126,7 @@ def _documents(corpus: Corpus) -> list[Passage]:
 
 
 def main(
-    rounds: Annotated[int, typer.Option(help="counted rounds")] = ROUNDS,
+    rounds: Annotated[int, typer.Option(help="rounds of all three")] = ROUNDS,
     json_: Annotated[Path | None, typer.Option("--json", help="file to write the figures to")] = None,
 ) -> None:
     """Ingests and searches at once, and asks for everybody's health meanwhile."""

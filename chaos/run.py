@@ -95,7 +95,7 @@ class Run:
         try:
             await asyncio.sleep(warm_s)
             episodes = [await self._strike(fault, http) for fault in faults]
-            while self._documents() < goal.documents or load.searched < goal.searches:  # noqa: ASYNC110
+            while not running.done() and (self._documents() < goal.documents or load.searched < goal.searches):  # noqa: ASYNC110
                 await asyncio.sleep(POLL_S)
         finally:
             load.stop()

@@ -78,7 +78,7 @@ class Answers:
         began = time.perf_counter()
         collection = await self._documents.collection(question.search.tenant, question.search.collection)
         key = self._key(question, collection)
-        record = await self._recorded(key) if self._live.now.answer_cache else None
+        record = await self._recorded(key)
         LOOKUPS.labels("answer", "hit" if record else "miss").inc()
         if record:
             for event in _replayed(record, began):
@@ -152,7 +152,7 @@ class Answers:
         await self._cache.set(key, _RECORDS.dump_json(record), self._live.now.cache_ttl_s)
 
     async def _recorded(self, key: str) -> Record | None:
-        value = await self._cache.get(key)
+        value = await self._cache.get(key) if self._live.now.answer_cache else None
         if value is None:
             return None
         try:

@@ -12,6 +12,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
+from ragmesh.errors import Unavailable
+
 Event = TypeVar("Event")
 
 
@@ -80,6 +82,8 @@ class _Flight(Generic[Event]):
             yield self._events[heard]
             heard += 1
         await asyncio.wait([self.task])
+        if self.task.cancelled():
+            raise Unavailable("the answer was broken off; try again")
         self.task.result()
 
     async def stop(self) -> None:

@@ -177,7 +177,8 @@ class _Telling:
         while self._audible:
             await asyncio.sleep(RENEW_S)
             try:
-                self._audible &= await self._redis.ask(lambda client: client.eval(RENEW, 2, *arguments)) == 1
+                held = await self._redis.ask(lambda client: client.eval(RENEW, 2, *arguments))
+                self._audible = self._audible and held == 1  # it may have fallen silent meanwhile
             except RedisAway:
                 self._audible = False
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 SHARE_MIN = 0.1  # of its time that a slot works, however pressed others are
+REST_MAX_S = 1.0  # a slot that was held for long, by a model that hung, does not rest for minutes
 
 
 def at_ease() -> float:
@@ -35,5 +36,5 @@ class Lane:
             yield
         finally:
             share = max(SHARE_MIN, 1 - self._pressure())
-            rest_s = (time.monotonic() - began) * (1 / share - 1)
+            rest_s = min(REST_MAX_S, (time.monotonic() - began) * (1 / share - 1))
             asyncio.get_running_loop().call_later(rest_s, self._free.release)

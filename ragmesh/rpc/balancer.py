@@ -211,6 +211,9 @@ class RetriedStream:
                     raise
                 await self._attempts.again(error)
                 self._messages = aiter(self._attempts.call)
+            except StopAsyncIteration:
+                self._attempts.succeeded()
+                raise
             else:
                 self._begun = True
                 return message

@@ -6,6 +6,7 @@ whose connection breaks, or that keeps failing, is ejected and probed until it s
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ log = structlog.get_logger()
 INSTANCES = Gauge("ragmesh_rpc_instances", "Instances that this process knows", ["service", "state"])
 EJECTIONS = Counter("ragmesh_rpc_ejections_total", "Instances that this process stopped calling", ["service"])
 
+REFUSES_S = 1.0  # how long an instance that refused a call is avoided
 FAULTS_MAX = 5  # in a row, until an instance that still answers is ejected
 PROBE_FIRST_S = 0.1
 PROBE_MAX_S = 1.0
@@ -43,6 +45,7 @@ class Instance:
     in_flight: int = 0
     faults: int = 0  # in a row
     ejected: bool = False
+    refuses_until: float = 0.0  # monotonic; it has as much to do as it takes on
 
 
 class Pool:
@@ -90,7 +93,8 @@ class Pool:
             )
         if len(candidates) == 1:
             return candidates[0]
-        return min(random.sample(candidates, 2), key=lambda instance: instance.in_flight)
+        now = time.monotonic()
+        return min(random.sample(candidates, 2), key=lambda one: (one.refuses_until > now, one.in_flight))
 
     def succeeded(self, instance: Instance) -> None:
         """A call to it went well, or failed through its caller's fault."""
@@ -100,6 +104,9 @@ class Pool:
         """A call to it ended in an error."""
         if is_broken(error):
             self._eject(instance, error.details() or "")
+        elif error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            # It refuses at once, and so would look like the least busy of all.
+            instance.refuses_until = time.monotonic() + REFUSES_S
         elif error.code().name not in SERVER_FAULTS:
             self.succeeded(instance)
         else:

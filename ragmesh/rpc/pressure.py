@@ -16,11 +16,12 @@ from ragmesh.v1 import GetInstanceRequest, InstanceServiceStub
 
 EVERY_S = 0.5
 WITHIN_S = 2.0
+LATE = grpc.StatusCode.DEADLINE_EXCEEDED  # of one too busy to say how busy it is
 
 
 @asynccontextmanager
 async def pressure_of(channel: grpc.aio.Channel) -> AsyncIterator[Callable[[], float]]:
-    """Asks one of its instances now and then, inside the block. One that does not answer is not pressed."""
+    """Asks one of its instances now and then, inside the block. One that is away is not pressed."""
     pressure = 0.0
 
     async def ask() -> None:
@@ -29,8 +30,9 @@ async def pressure_of(channel: grpc.aio.Channel) -> AsyncIterator[Callable[[], f
         while True:
             try:
                 pressure = (await stub.get_instance(GetInstanceRequest(), **outgoing(WITHIN_S))).pressure
-            except (grpc.aio.AioRpcError, Unavailable):
-                pressure = 0.0
+            except (grpc.aio.AioRpcError, Unavailable) as error:
+                is_late = isinstance(error, grpc.aio.AioRpcError) and error.code() is LATE
+                pressure = max(pressure, 1.0) if is_late else 0.0
             await asyncio.sleep(EVERY_S)
 
     asking = asyncio.create_task(ask())

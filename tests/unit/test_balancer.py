@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import grpc
 import pytest
@@ -205,6 +205,20 @@ async def test_what_a_server_refuses_is_an_answer_and_not_retried():
             await get(stub)
 
         assert one.calls + other.calls == 1
+
+
+async def test_an_instance_that_has_enough_to_do_is_left_alone_for_a_moment():
+    async with AsyncExitStack() as stack:
+        full, free = Documents("full"), Documents("free")
+        full.fault = errors.ResourceExhausted("as many as are answered in time", retry_after_s=1)
+        stub, _, _ = await stack.enter_async_context(balanced(*[await serve(stack, each) for each in (full, free)]))
+
+        for _ in range(40):
+            with suppress(errors.ResourceExhausted):
+                await get(stub)
+
+        assert full.calls == 1, "it refuses at once, which is not to look like having nothing to do"
+        assert free.calls == 39
 
 
 async def test_without_any_instance_the_caller_is_told_at_once():

@@ -12,6 +12,7 @@ from ragmesh.errors import DeadlineExceeded, NotFound, ResourceExhausted, Unavai
 from ragmesh.filter import Equals
 from ragmesh.inference.port import Sampling
 from ragmesh.rpc.config import Live
+from ragmesh.rpc.config.port import Snapshot
 from ragmesh.settings import Settings
 from ragmesh.storage.cache.memory import MemoryCache
 from svc_query.answer import Question
@@ -38,6 +39,7 @@ class House:
     llm: ScriptedModel
     documents: OneCollection
     embedder: LetterEmbedder
+    live: Live
 
     async def ask(self, question: Question) -> list[AnswerEvent]:
         async with aclosing(self.answers.ask(question)) as events:
@@ -62,7 +64,7 @@ async def house(
             shared=Unshared(),
             live=live,
         )
-        yield House(answers, llm, documents, embedder)
+        yield House(answers, llm, documents, embedder, live)
 
 
 def text_of(events: Sequence[AnswerEvent]) -> str:
@@ -197,6 +199,16 @@ async def test_a_changed_collection_is_asked_anew():
         await mesh.ask(question())
 
     assert len(mesh.llm.prompts) == 2
+
+
+async def test_a_switched_off_cache_neither_keeps_answers_nor_gives_those_it_has():
+    async with house(ScriptedModel("It was completed.")) as mesh:
+        await mesh.ask(question())
+        await mesh.live.take(Snapshot(1, {"answer_cache": "false"}))
+        await mesh.ask(question())
+        await mesh.ask(question())
+
+    assert len(mesh.llm.prompts) == 3
 
 
 async def test_an_answer_that_failed_is_not_cached():

@@ -122,6 +122,17 @@ async def test_a_failed_flight_is_not_joined_later():
     assert await collect(flights, working) == [0]
 
 
+async def test_work_that_is_cancelled_from_within_is_unavailable_to_who_listens():
+    async def cancelled() -> AsyncGenerator[int, None]:
+        yield 0
+        raise asyncio.CancelledError
+
+    async with aclosing(Flights[int](one_at_a_time).join("key", cancelled)) as events:
+        assert await anext(events) == 0
+        with pytest.raises(Unavailable, match="broken off"):
+            await anext(events)
+
+
 async def test_a_flight_that_is_not_admitted_is_not_begun():
     flights, work = Flights[int](one_at_a_time), Work()
     async with aclosing(flights.join("key", work)) as events:
