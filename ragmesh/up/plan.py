@@ -25,6 +25,7 @@ MODULES = {
     "gateway": ("gateway",),
 }
 ALONE = "gateway"  # it listens on the edge's own port
+REPLICAS_MAX = 32  # of a service
 
 Replicas = Mapping[str, int]  # instances by service; one of each that is not named
 
@@ -86,6 +87,8 @@ def _instances(replicas: Replicas) -> Iterator[tuple[str, str]]:
         count = replicas.get(service, 1)
         if count < 1:
             raise BadReplicas(f"{service}={count}: the mesh needs at least one of each service")
+        if count > REPLICAS_MAX:
+            raise BadReplicas(f"{service}={count}: one machine runs at most {REPLICAS_MAX} of a service")
         for number in range(1, count + 1):
             yield (service if number == 1 else f"{service}-{number}"), service
 

@@ -178,7 +178,12 @@ def test_replicas_are_processes_of_their_own_that_every_caller_is_told_of(tmp_pa
 
 @pytest.mark.parametrize(
     ("replicas", "advice"),
-    [({"qurey": 2}, "choose from document"), ({"gateway": 2}, "load balancer"), ({"query": 0}, "at least one")],
+    [
+        ({"qurey": 2}, "choose from document"),
+        ({"gateway": 2}, "load balancer"),
+        ({"query": 0}, "at least one"),
+        ({"query": 100_000}, "at most"),
+    ],
 )
 def test_replicas_that_cannot_be_are_refused(tmp_path, replicas, advice):
     with pytest.raises(BadReplicas, match=advice):
