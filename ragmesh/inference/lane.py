@@ -2,7 +2,7 @@
 
 lane = Lane(2, pressure=lambda: 0.5)
 async with lane.turn():
-...   # one of at most two at once; then its slot rests for as long as it has worked
+    ...   # one of at most two at once; then its slot rests for as long as it has worked
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """How hard pressed a service is, for those who let it go first.
 
 async with pressure_of(channel) as pressure:
-pressure()   # 0 for idle, 1 for all that it can do in time
+    pressure()   # 0 for idle, 1 for all that it can do in time
 """
 
 import asyncio
