@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from gateway.caller import identified
 from gateway.calls import SERVICES, Services
 from gateway.middleware import add_headers, observed
 from gateway.routes import admin, answer, collections, documents, openai, ops, search
@@ -12,7 +13,7 @@ PARTS = (ops, collections, documents, search, answer, openai, admin)
 
 def make_app(services: Services) -> web.Application:
     """The edge before these services."""
-    app = web.Application(middlewares=[observed], client_max_size=JSON_MAX_BYTES)
+    app = web.Application(middlewares=[observed, identified], client_max_size=JSON_MAX_BYTES)
     app[SERVICES] = services
     app.on_response_prepare.append(add_headers)
     for part in PARTS:

@@ -14,8 +14,11 @@ READS = {
         "GetDocument ListDocuments WatchDocument DownloadDocument ResolveDocuments"
         " GetCollection ListCollections GetIngestStats ListFailedDocuments"
     ),
-    "QueryService": "Search Answer SuggestQuestions Embed",
-    "AdminService": "GetMesh WatchMesh GetStats GetConfig WatchConfig ListModels GetReindex ListDeadLetters",
+    "QueryService": "Search Answer Complete ListChunks SuggestQuestions Embed",
+    "AdminService": (
+        "GetMesh WatchMesh GetStats GetConfig WatchConfig ListModels GetReindex ListDeadLetters ListKeys"
+    ),
+    "AccessService": "Authenticate",
     "InstanceService": "GetInstance",
 }
 IDEMPOTENT = frozenset(
