@@ -119,6 +119,7 @@ class BalancedChannel(grpc.aio.Channel):
             instance = self.pool.pick()
             made = getattr(instance.channel, arity)(method, *codec, **codecs)(*args, **options)
             _count_in_flight(instance, made)
+            self.pool.follow(instance, made)
             return made
 
         return call

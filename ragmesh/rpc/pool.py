@@ -114,6 +114,18 @@ class Pool:
             if instance.faults >= FAULTS_MAX and len(self._available) > 1:
                 self._eject(instance, f"{instance.faults} faults in a row, the last: {error.details()}")
 
+    def follow(self, instance: Instance, call: grpc.aio.Call) -> None:
+        """Notes how a call ends that nobody retries, whether or not its caller waits for that."""
+
+        async def note() -> None:
+            code = await call.code()
+            if code is grpc.StatusCode.OK:
+                self.succeeded(instance)
+            elif not call.cancelled():  # by the caller, which says nothing of the instance
+                self.failed(instance, await _error_of(call))
+
+        self._spawn(note())
+
     async def _follow(self, discovery: Discovery, known: asyncio.Event) -> None:
         async with aclosing(discovery.instances(self.service)) as changes:
             async for endpoints in changes:
@@ -174,6 +186,12 @@ class Pool:
 def is_broken(error: grpc.aio.AioRpcError) -> bool:
     """Whether the connection failed, and not the server's own work."""
     return error.code() in (*TRANSPORT, grpc.StatusCode.UNAVAILABLE) and not is_from_handler(error)
+
+
+async def _error_of(call: grpc.aio.Call) -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(
+        await call.code(), await call.initial_metadata(), await call.trailing_metadata(), await call.details()
+    )
 
 
 async def _serves(channel: grpc.aio.Channel) -> bool:

@@ -36,6 +36,7 @@ from ragmesh.v1 import (
     QueryServiceServicer,
     QueryServiceStub,
     Token,
+    UploadDocumentRequest,
 )
 
 LENIENCE = 2  # a busy machine is late; the bench has the figure
@@ -77,6 +78,11 @@ class Documents(DocumentServiceServicer):
     async def create_collection(self, request, context):
         self.calls += 1
         await asyncio.Event().wait()
+
+    async def upload_document(self, request, context):
+        async for _ in request:
+            self.calls += 1
+        return Document(id=self.name)
 
 
 @asynccontextmanager
@@ -163,6 +169,24 @@ async def test_a_broken_connection_is_met_by_another_instance_and_ejects_the_fir
 
         assert {await get(stub) for _ in range(20)} == {"alive"}
         assert usable(channel) == {"alive"}
+
+
+async def test_an_upload_that_meets_a_dead_instance_ejects_it_though_it_is_not_sent_again():
+    async with AsyncExitStack() as stack:
+        dead = Endpoint("dead", f"127.0.0.1:{free_ports(1)[0]}")
+        alive = await serve(stack, Documents("alive"))
+        stub, channel, _ = await stack.enter_async_context(balanced(dead, alive))
+
+        async with asyncio.timeout(10):
+            while "dead" in usable(channel):
+                with suppress(errors.MeshError), translated():
+                    await stub.upload_document(_a_piece(), timeout=5)
+
+        assert usable(channel) == {"alive"}
+
+
+async def _a_piece() -> AsyncIterator[UploadDocumentRequest]:
+    yield UploadDocumentRequest(data=b"a piece")
 
 
 async def test_an_ejected_instance_comes_back_once_it_serves():
