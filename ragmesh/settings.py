@@ -119,6 +119,10 @@ class Settings(BaseSettings):
     search_mode: Literal["hybrid", "dense", "sparse"] = _dynamic(
         "hybrid", description="how a search that does not say so finds its passages"
     )
+    condense: Literal["words", "model", "off"] = _dynamic(
+        "words",
+        description="how a follow-up question is made to stand alone: by its words, or by the language model",
+    )
     answer_cache: bool = _dynamic(True, description="whether answers are kept, for equal questions")
     suggestions: bool = _dynamic(True, description="whether questions are suggested")
     search_timeout_s: float = _dynamic(10.0, gt=0, le=600, description="deadline of a search")

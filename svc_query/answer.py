@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from prometheus_client import Counter, Histogram
 
@@ -19,6 +20,7 @@ from ragmesh.inference.port import LanguageModel, Piece, Sampling
 from ragmesh.storage.vectors.port import Hit
 from ragmesh.telemetry.metrics import LATENCY_BUCKETS_S
 from svc_query.cite import MARK, Citing
+from svc_query.condense import Turn, by_model, words
 from svc_query.events import AnswerEvent, Citation, Done, FinishReason, Sources, Timings, Token, Usage
 from svc_query.language import readable_share
 from svc_query.prompt import budget, pack
@@ -39,6 +41,8 @@ SPOKEN_MIN = 0.5  # share of a question that a model must be able to read to ans
 QUOTES_MAX = 3
 QUOTE_BYTES = 400
 
+Condense = Literal["words", "model", "off"]  # how a question of a conversation is made to stand alone
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -46,6 +50,8 @@ class Question:
 
     search: Search
     sampling: Sampling
+    history: tuple[Turn, ...] = ()  # what was said before, oldest first
+    instruction: str = ""  # the asker's wish for the answer's manner
 
     @property
     def text(self) -> str:
@@ -54,18 +60,19 @@ class Question:
 
 
 async def answer(
-    question: Question, *, retriever: Retriever, llm: LanguageModel
+    question: Question, *, retriever: Retriever, llm: LanguageModel, condense: Condense
 ) -> AsyncGenerator[AnswerEvent, None]:
     """Streams an answer: its sources first, then its text, then what it cost. Closing it stops the model.
 
-    Raises what retrieval raises before the first event; after it what the model raises.
+    Raises what condensing and retrieval raise before the first event; after it what the model raises.
     """
     began = time.perf_counter()
-    found = await retriever.retrieve(question.search)
-    plan = _plan(question, found.hits, llm)
-    yield Sources(plan.passages)
+    asked = await _alone(question, llm, condense)
+    found = await retriever.retrieve(asked.search)
+    plan = _plan(asked, found.hits, llm)
+    yield Sources(plan.passages, asked.text)
 
-    text = _Text(Citing(plan.evidence, question.text))
+    text = _Text(Citing(plan.evidence, asked.text))
     async with aclosing(plan.pieces) as pieces:
         async for piece in pieces:
             if shown := text.add(piece):
@@ -79,6 +86,17 @@ async def answer(
     )
     _observe(timings, text.usage)
     yield Done(text.reason, cited(text.shown, plan.passages), timings)
+
+
+async def _alone(question: Question, llm: LanguageModel, condense: Condense) -> Question:
+    """The question as it can be understood without the conversation."""
+    if not question.history or condense == "off":
+        return question
+    if condense == "model" and readable_share(question.text, llm.info.languages) >= SPOKEN_MIN:
+        text = await by_model(question.text, question.history, llm)
+    else:
+        text = words(question.text, question.history)
+    return replace(question, search=replace(question.search, text=text))
 
 
 def cited(text: str, passages: Sequence[Citation]) -> tuple[Citation, ...]:
@@ -98,14 +116,20 @@ class _Plan:
 
 def _plan(question: Question, hits: Sequence[Hit], llm: LanguageModel) -> _Plan:
     """Whether to write, to quote, or to say that nothing was found."""
-    words = wording_for(question.text)
+    told = wording_for(question.text)
     if not hits:
-        return _Plan((), (), _say(words.nothing_found, finish_reason=FinishReason.NOT_FOUND))
+        return _Plan((), (), _say(told.nothing_found, finish_reason=FinishReason.NOT_FOUND))
     if readable_share(question.text, llm.info.languages) < SPOKEN_MIN:
         passages = _numbered(_closest(question, hits))
         quotes = (_quote(passage, question) for passage in passages)
-        return _Plan(passages, [""] * len(passages), _say(words.quoting, *quotes))  # quotes are marked already
-    prompt = pack(question.text, [hit.chunk for hit in hits], budget(llm.info))
+        return _Plan(passages, [""] * len(passages), _say(told.quoting, *quotes))  # quotes are marked already
+    prompt = pack(
+        question.text,
+        [hit.chunk for hit in hits],
+        budget(llm.info),
+        history=question.history,
+        instruction=question.instruction,
+    )
     passages = _numbered(hits[: prompt.sources])
     longest = min(question.sampling.max_tokens, llm.info.context_length // 2)
     pieces = llm.generate(prompt.messages, replace(question.sampling, max_tokens=longest))
@@ -124,8 +148,8 @@ def _closest(question: Question, hits: Sequence[Hit]) -> Sequence[Hit]:
 
 
 def _quote(passage: Citation, question: Question) -> str:
-    words = excerpt(passage.chunk.text, question.text, QUOTE_BYTES)
-    return f"\n\n{' '.join(words.split())} {passage.marker}"
+    quoted = excerpt(passage.chunk.text, question.text, QUOTE_BYTES)
+    return f"\n\n{' '.join(quoted.split())} {passage.marker}"
 
 
 async def _say(*texts: str, finish_reason: FinishReason = FinishReason.STOP) -> AsyncGenerator[Piece, None]:

@@ -18,12 +18,13 @@ from prometheus_client import Gauge
 from pydantic import TypeAdapter, ValidationError
 
 from ragmesh.errors import DeadlineExceeded, ResourceExhausted
-from ragmesh.inference.port import EmbedderInfo, LanguageModel
+from ragmesh.inference.port import EmbedderInfo, LanguageModel, Sampling
 from ragmesh.rpc.config import Live
 from ragmesh.rpc.context import bound, request_id, tenant
 from ragmesh.storage.cache.port import Cache
 from svc_query.admission import FirstTokens
 from svc_query.answer import Question, answer
+from svc_query.complete import complete
 from svc_query.events import AnswerEvent, Done, Sources, Timings, Token, Usage
 from svc_query.flight import Flights
 from svc_query.lookups import LOOKUPS
@@ -32,7 +33,7 @@ from svc_query.retrieve import Retriever
 
 ANSWERS_IN_FLIGHT = Gauge("ragmesh_answers_in_flight", "Answers that are being written")
 RETRY_AFTER_S = 2.0
-WRITTEN_BY = "answers/1"  # part of every key: grows when prompts, citations or the record's form change
+WRITTEN_BY = "answers/2"  # part of every key: grows when prompts, citations or the record's form change
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,16 @@ class Answers:
             async for event in events:
                 yield event
 
+    async def complete(self, prompt: str, sampling: Sampling) -> AsyncGenerator[AnswerEvent, None]:
+        """A text continued by the model alone, within the same limits as answers. Closing it stops the writing."""
+
+        def begin() -> AsyncGenerator[AnswerEvent, None]:
+            return self._in_time(complete(prompt, sampling, self._llm))
+
+        async with aclosing(self._flights.join(f"completion/{secrets.token_hex(16)}", begin)) as events:
+            async for event in events:
+                yield event
+
     @property
     def pressure(self) -> float:
         """How close answers come to beginning too late: 0 for idle, 1 for no more that can be taken on."""
@@ -121,17 +132,18 @@ class Answers:
     async def _write(self, question: Question, key: str) -> AsyncGenerator[AnswerEvent, None]:
         """A new answer, cached before its end is told, so that nobody writes it twice."""
         events: list[AnswerEvent] = []
-        async with self._own_deadline(), aclosing(self._answer(question)) as written:
+        writing = answer(question, retriever=self._retriever, llm=self._llm, condense=self._live.now.condense)
+        async with aclosing(self._in_time(writing)) as written:
             async for event in written:
                 if isinstance(event, Done) and is_repeatable(question) and self._live.now.answer_cache:
                     await self._keep(key, _record(events, event))
                 events.append(event)
                 yield event
 
-    async def _answer(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
-        """The events of an answer, the coming of its first token noted."""
-        with self._first_tokens.awaited() as came:
-            async with aclosing(answer(question, retriever=self._retriever, llm=self._llm)) as events:
+    async def _in_time(self, writing: AsyncGenerator[AnswerEvent, None]) -> AsyncGenerator[AnswerEvent, None]:
+        """The events of a text that is being written, by its deadline, the coming of its first token noted."""
+        async with self._own_deadline(), aclosing(writing) as events:
+            with self._first_tokens.awaited() as came:
                 async for event in events:
                     if isinstance(event, Token):
                         came()
@@ -169,6 +181,9 @@ class Answers:
             [type(condition).__name__ for condition in search.filter],
             collection.revision,
             asdict(question.sampling),
+            [asdict(turn) for turn in question.history],
+            question.instruction,
+            self._live.now.condense,
             (self._embedder.name, self._embedder.version),
             (self._llm.info.name, self._llm.info.version),
             "" if is_repeatable(question) else secrets.token_hex(16),

@@ -44,6 +44,7 @@ class Sources:
     """The passages that the answer rests on; none when nothing was found."""
 
     citations: tuple[Citation, ...]
+    query: str = ""  # what was searched for: the question, or what the conversation made of it
 
 
 @dataclass(frozen=True, slots=True)

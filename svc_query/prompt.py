@@ -14,12 +14,15 @@ from dataclasses import dataclass
 
 from ragmesh.chunk import Chunk
 from ragmesh.inference.port import LanguageModelInfo, Message
+from svc_query.condense import Speaker, Turn
 from svc_query.sentences import cut, excerpt, size
 from svc_query.wording import wording_for
 
 CONTEXT_SHARE = 0.4  # of the model's context, for the whole prompt
 SOURCE_MIN_BYTES = 200  # less of a source says nothing
 QUESTION_SHARE = 0.5  # of the prompt, at most
+HISTORY_SHARE = 0.2  # likewise
+INSTRUCTION_SHARE = 0.15  # likewise
 TEMPLATE_BYTES = 64  # what the chat template adds around the messages
 _CONTROL = re.compile(
     r"<\|[^<>]{0,40}\|>|</?(?:s|bos|eos|start_of_turn|end_of_turn)>|\[/?INST\]|^[ \t]*#+", re.MULTILINE
@@ -35,17 +38,48 @@ class Prompt:
     sources: int  # how many of the passages, from the first, are in it
 
 
-def pack(question: str, passages: Sequence[Chunk], budget_bytes: int) -> Prompt:
-    """The prompt for a question. Passages that don't fit whole are cut to sentences about the question."""
+def pack(
+    question: str,
+    passages: Sequence[Chunk],
+    budget_bytes: int,
+    *,
+    history: Sequence[Turn] = (),
+    instruction: str = "",
+) -> Prompt:
+    """The prompt for a question. Passages that don't fit whole are cut to sentences about the question.
+
+    Of a conversation the newest turns are in it, as many as fit into a share of the budget.
+    """
     words = wording_for(question)
     ask = words.ask.format(question=cut(plain(question), int(budget_bytes * QUESTION_SHARE)))
-    room = budget_bytes - size(words.instruction) - size(ask) - TEMPLATE_BYTES
+    system = _system(words.instruction, cut(plain(instruction), int(budget_bytes * INSTRUCTION_SHARE)))
+    said = _said(history, int(budget_bytes * HISTORY_SHARE))
+    taken = sum(size(message.content) for message in (system, *said))
+    room = budget_bytes - taken - size(ask) - TEMPLATE_BYTES
     sources = [
         source(number, chunk, question, share)
         for number, (chunk, share) in enumerate(zip(passages, _shares(passages, room), strict=False), start=1)
     ]
     content = "\n\n".join([*reversed(sources), ask])
-    return Prompt((Message("system", words.instruction), Message("user", content)), len(sources))
+    return Prompt((system, *said, Message("user", content)), len(sources))
+
+
+def _system(task: str, wish: str) -> Message:
+    return Message("system", f"{task}\n{wish}" if wish else task)
+
+
+def _said(history: Sequence[Turn], room_bytes: int) -> tuple[Message, ...]:
+    """The newest turns that fit whole, from a question on: a conversation does not begin with an answer."""
+    kept: list[Message] = []
+    for turn in reversed(history):
+        message = Message(turn.speaker, plain(turn.text))
+        room_bytes -= size(message.content)
+        if room_bytes < 0:
+            break
+        kept.append(message)
+    while kept and kept[-1].role != Speaker.USER:
+        kept.pop()
+    return tuple(reversed(kept))
 
 
 def budget(model: LanguageModelInfo) -> int:

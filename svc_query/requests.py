@@ -6,6 +6,8 @@ from ragmesh import v1
 from ragmesh.errors import InvalidArgument, Unimplemented
 from ragmesh.inference.port import Role, Sampling
 from svc_query.answer import Question
+from svc_query.condense import Speaker, Turn
+from svc_query.conversation import CHARS_MAX, TURNS_MAX
 from svc_query.filters import parse_filter
 from svc_query.retrieve import Mode, Search
 from svc_query.suggest import OfAnswer, OfDocument, Wish
@@ -22,12 +24,15 @@ SUGGESTIONS_MAX = 10
 SUGGESTIONS = 3
 TEXTS_MAX = 256
 EMBED_MAX_CHARS = 32_768
+PROMPT_MAX_CHARS = 65_536
+INSTRUCTION_MAX_CHARS = 2_048
 
 MODES = {
     v1.SearchMode.HYBRID: Mode.HYBRID,
     v1.SearchMode.DENSE: Mode.DENSE,
     v1.SearchMode.SPARSE: Mode.SPARSE,
 }
+SPEAKERS = {v1.Speaker.USER: Speaker.USER, v1.Speaker.ASSISTANT: Speaker.ASSISTANT}
 ROLES = {
     v1.EmbedRole.UNSPECIFIED: Role.QUERY,
     v1.EmbedRole.QUERY: Role.QUERY,
@@ -52,7 +57,12 @@ def parse_search(request: v1.SearchRequest, tenant: str, defaults: Defaults) -> 
 def parse_answer(request: v1.AnswerRequest, tenant: str, defaults: Defaults) -> Question:
     """What is asked."""
     search = _search(request, request.question, tenant, "question", defaults.passages, defaults.mode)
-    return Question(search, _sampling(request))
+    return Question(search, _sampling(request), _history(request.history), _instruction(request.instruction))
+
+
+def parse_complete(request: v1.CompleteRequest) -> tuple[str, Sampling]:
+    """A text to continue, and how."""
+    return _text("prompt", request.prompt, most=PROMPT_MAX_CHARS), _sampling(request)
 
 
 def parse_suggest(request: v1.SuggestQuestionsRequest, tenant: str) -> Wish:
@@ -97,7 +107,29 @@ def _search(
     )
 
 
-def _sampling(request: v1.AnswerRequest) -> Sampling:
+def _history(turns: list[v1.Turn]) -> tuple[Turn, ...]:
+    if len(turns) > TURNS_MAX:
+        raise InvalidArgument(f"history has {len(turns):,} turns: at most {TURNS_MAX} are allowed", field="history")
+    if (chars := sum(len(turn.text) for turn in turns)) > CHARS_MAX:
+        raise InvalidArgument(
+            f"history has {chars:,} characters: at most {CHARS_MAX:,} are allowed", field="history"
+        )
+    return tuple(_turn(turn) for turn in turns)
+
+
+def _turn(turn: v1.Turn) -> Turn:
+    if turn.speaker not in SPEAKERS:
+        raise InvalidArgument(
+            f"there is no speaker {int(turn.speaker)}: send USER or ASSISTANT", field="history.speaker"
+        )
+    return Turn(SPEAKERS[turn.speaker], turn.text)
+
+
+def _instruction(text: str) -> str:
+    return _text("instruction", text, most=INSTRUCTION_MAX_CHARS) if text else ""
+
+
+def _sampling(request: v1.AnswerRequest | v1.CompleteRequest) -> Sampling:
     temperature = 0.0 if request.temperature is None else request.temperature
     top_p = 1.0 if request.top_p is None else request.top_p
     if not 0 <= temperature <= TEMPERATURE_MAX:  # NaN is in no range

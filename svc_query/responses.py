@@ -31,7 +31,8 @@ def answer_event(event: AnswerEvent) -> v1.AnswerEvent:
     """One event of an answer."""
     match event:
         case Sources():
-            return v1.AnswerEvent(sources=v1.Sources(citations=[_citation(each) for each in event.citations]))
+            citations = [_citation(each) for each in event.citations]
+            return v1.AnswerEvent(sources=v1.Sources(citations=citations, query=event.query))
         case Token():
             return v1.AnswerEvent(token=v1.Token(text=event.text))
         case Usage():

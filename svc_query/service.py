@@ -8,13 +8,16 @@ from contextlib import aclosing, asynccontextmanager
 import grpc
 
 from ragmesh import v1
-from ragmesh.errors import DeadlineExceeded, FailedPrecondition, MeshError, Unimplemented
+from ragmesh.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, MeshError
 from ragmesh.rpc.config import Live
 from ragmesh.rpc.context import tenant, time_left
 from svc_query.admission import Searches
+from svc_query.answer import Question
 from svc_query.answers import Answers
+from svc_query.conversation import Conversation
+from svc_query.events import AnswerEvent
 from svc_query.ports import CountingEmbedder
-from svc_query.requests import Defaults, parse_answer, parse_embed, parse_search, parse_suggest
+from svc_query.requests import Defaults, parse_answer, parse_complete, parse_embed, parse_search, parse_suggest
 from svc_query.responses import answer_error, answer_event, search_response
 from svc_query.retrieve import Mode, Retriever
 from svc_query.suggest import Suggester
@@ -60,23 +63,27 @@ class QueryServicer(v1.QueryServiceServicer):
     ) -> AsyncGenerator[v1.AnswerEvent, None]:
         """Answers a question. What fails before the first event is a status, what fails later the last event."""
         question = parse_answer(request, tenant(), self._defaults())
-        begun = False
-        try:
-            async with aclosing(self._answers.ask(question)) as events:
-                async for event in events:
-                    begun = True
-                    yield answer_event(event)
-        except MeshError as error:
-            if not begun:
-                raise
-            yield answer_error(error)
+        async with aclosing(_told(self._answers.ask(question))) as events:
+            async for event in events:
+                yield event
 
     async def chat(
         self, request: AsyncIterator[v1.ChatRequest], context: grpc.aio.ServicerContext
     ) -> AsyncGenerator[v1.AnswerEvent, None]:
         """A conversation on one stream."""
-        raise Unimplemented("this version has no Chat yet: ask each question with Answer")
-        yield  # makes this a stream
+        conversation = Conversation(self._answers.ask)
+        async with aclosing(conversation.follow(self._turns(request))) as events:
+            async for event in events:
+                yield answer_error(event) if isinstance(event, MeshError) else answer_event(event)
+
+    async def complete(
+        self, request: v1.CompleteRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncGenerator[v1.AnswerEvent, None]:
+        """Continues a text. What fails before the first event is a status, what fails later the last event."""
+        prompt, sampling = parse_complete(request)
+        async with aclosing(_told(self._answers.complete(prompt, sampling))) as events:
+            async for event in events:
+                yield event
 
     async def suggest_questions(
         self, request: v1.SuggestQuestionsRequest, context: grpc.aio.ServicerContext
@@ -100,6 +107,21 @@ class QueryServicer(v1.QueryServiceServicer):
             prompt_tokens=tokens,
         )
 
+    async def _turns(self, requests: AsyncIterator[v1.ChatRequest]) -> AsyncGenerator[Question | MeshError, None]:
+        """The turns of a conversation, or what is wrong with them."""
+        is_first = True
+        async for request in requests:
+            yield self._turn(request.turn or v1.AnswerRequest(), is_first=is_first)
+            is_first = False
+
+    def _turn(self, turn: v1.AnswerRequest, *, is_first: bool) -> Question | MeshError:
+        try:
+            if turn.history and not is_first:
+                raise InvalidArgument("history goes with the first turn of a stream, which remembers the rest")
+            return parse_answer(turn, tenant(), self._defaults())
+        except InvalidArgument as error:
+            return error
+
     def _defaults(self) -> Defaults:
         now = self._live.now
         return Defaults(now.search_results, now.answer_passages, Mode(now.search_mode))
@@ -113,3 +135,17 @@ class QueryServicer(v1.QueryServiceServicer):
                     yield
             except TimeoutError:
                 raise DeadlineExceeded(f"{what} took longer than the time it was given") from None
+
+
+async def _told(events: AsyncGenerator[AnswerEvent, None]) -> AsyncGenerator[v1.AnswerEvent, None]:
+    """Events as messages. An error before the first one is raised, a later one is told as the last event."""
+    begun = False
+    try:
+        async with aclosing(events):
+            async for event in events:
+                begun = True
+                yield answer_event(event)
+    except MeshError as error:
+        if not begun:
+            raise
+        yield answer_error(error)

@@ -12,6 +12,7 @@ class Wording:
     instruction: str  # tells the model its task
     ask: str  # closes the prompt, with {question}
     nothing_found: str  # the whole answer where no source was found
+    rewrite: str  # asks the model for a question that stands alone, with {history} and {question}
     quoting: str  # opens an answer of quotations, where the model does not speak the language
 
 
@@ -19,12 +20,20 @@ ENGLISH = Wording(
     instruction="Answer from the quoted text, in one or two short sentences.",
     ask="Based on the text above, answer in one sentence: {question}",
     nothing_found="Nothing in these documents answers this question.",
+    rewrite=(
+        "Here is a conversation:\n{history}\n\nRewrite the next question so that it can be understood without the"
+        " conversation. Write the question only.\nNext question: {question}\nRewritten question:"
+    ),
     quoting="The language model does not speak this language. The closest passages say:",
 )
 CHINESE = Wording(
     instruction="根据引用的资料，用一两句简短的中文回答问题。",
     ask="请根据以上资料回答：{question}",
     nothing_found="这些文档中没有找到能回答该问题的内容。",
+    rewrite=(
+        "以下是一段对话：\n{history}\n\n请改写下一个问题，使其脱离对话也能看懂。只写出问题。\n"
+        "下一个问题：{question}\n改写后的问题："
+    ),
     quoting="当前的语言模型不支持中文，以下是文档中最相关的原文：",
 )
 MOSTLY = 0.5

@@ -65,6 +65,9 @@ class ScriptedModel:
         self.writing = asyncio.Event()
         self.stopped = asyncio.Event()
 
+    def complete(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        return self.generate([Message("", prompt)], sampling)
+
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> AsyncGenerator[Piece, None]:
         self.prompts.append(messages)
         try:

@@ -55,12 +55,16 @@ class TritonLanguageModel:
         """What the repository says of the model."""
         return self._info
 
-    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    def generate(self, messages: Sequence[Message], sampling: Sampling) -> AsyncGenerator[Piece, None]:
         """Streams the text as it is written. Closing the iterator stops the generation in the server.
 
         Raises Unavailable, DeadlineExceeded, InvalidArgument (prompt too long), ResourceExhausted.
         """
-        stream = self._stream(_inputs(self._prompt(messages), sampling), self._timeout_s)
+        return self.complete(self._prompt(messages), sampling)
+
+    async def complete(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        """Likewise, what follows a text that is given to the model as it is."""
+        stream = self._stream(_inputs(prompt, sampling), self._timeout_s)
         try:
             while (result := await self._next(stream)) is not None:
                 yield _piece(result)

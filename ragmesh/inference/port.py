@@ -82,7 +82,7 @@ class Piece:
 
 
 class LanguageModel(Protocol):
-    """Messages to text. Safe to call concurrently."""
+    """Messages, or a beginning, to text. Safe to call concurrently."""
 
     @property
     def info(self) -> LanguageModelInfo: ...
@@ -92,4 +92,8 @@ class LanguageModel(Protocol):
 
         Raises Unavailable, DeadlineExceeded, InvalidArgument (prompt too long), ResourceExhausted.
         """
+        ...
+
+    def complete(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        """Likewise, what follows a text that is given to the model as it is."""
         ...

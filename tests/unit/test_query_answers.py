@@ -97,7 +97,7 @@ async def test_where_nothing_is_found_the_answer_says_so_and_no_model_is_asked(a
     async with house(ScriptedModel("invented"), chunks=()) as mesh:
         events = await mesh.ask(question(asked))
 
-    assert events[0] == Sources(())
+    assert events[0] == Sources((), asked)
     assert says in text_of(events)
     assert isinstance(events[-1], Done)
     assert events[-1].finish_reason is FinishReason.NOT_FOUND

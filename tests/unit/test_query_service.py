@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import grpc
 import numpy as np
 import pytest
 
@@ -19,6 +20,8 @@ from ragmesh.settings import Settings
 from ragmesh.storage.cache.memory import MemoryCache
 from ragmesh.v1 import (
     AnswerRequest,
+    ChatRequest,
+    CompleteRequest,
     Condition,
     EmbedRequest,
     EmbedRole,
@@ -212,7 +215,86 @@ async def test_a_wrong_request_is_told_what_would_be_right(
             await (anext(aiter(call)) if method == ANSWER else call)
 
 
-async def test_chat_says_that_it_is_not_there_yet():
+async def test_a_conversation_is_remembered_on_its_stream():
+    llm = ScriptedModel("It was completed in March 1889.")
+    async with query_service(llm) as stub:
+        with bound(tenant="acme"), translated():
+            call = stub.chat(**outgoing(10))
+            await call.write(ChatRequest(turn=AnswerRequest(question="When was the Eiffel Tower completed?")))
+            first = await the_turn(call)
+            await call.write(ChatRequest(turn=AnswerRequest(question="And the bridge?")))
+            second = await the_turn(call)
+            await call.write(ChatRequest(turn=AnswerRequest(question="  ")))
+            refused = await the_turn(call)
+            await call.done_writing()
+            rest = await call.read()
+
+    assert first[0].sources
+    assert first[0].sources.query == "When was the Eiffel Tower completed?"
+    assert second[0].sources
+    assert second[0].sources.query == "When was the Eiffel Tower completed? And the bridge?"
+    assert [message.role for message in llm.prompts[1]] == ["system", "user", "assistant", "user"]
+    assert [event.error.code for event in refused if event.error] == ["INVALID_ARGUMENT"]
+    assert rest is grpc.aio.EOF
+
+
+async def test_earlier_turns_go_with_the_first_request_of_a_stream_only():
     async with query_service() as stub:
-        with pytest.raises(Unimplemented, match="ask each question with Answer"), translated():
-            await anext(aiter(stub.chat(**outgoing(10))))
+        with bound(tenant="acme"), translated():
+            call = stub.chat(**outgoing(10))
+            await call.write(ChatRequest(turn=AnswerRequest(question="When was the tower completed?")))
+            await the_turn(call)
+            said = [v1.Turn(speaker=v1.Speaker.USER, text="Hello")]
+            await call.write(ChatRequest(turn=AnswerRequest(question="And the bridge?", history=said)))
+            events = await the_turn(call)
+            await call.done_writing()
+
+    assert events[-1].error
+    assert "first turn" in events[-1].error.message
+
+
+async def the_turn(call) -> list[v1.AnswerEvent]:
+    """The events of the turn that is running."""
+    events: list[v1.AnswerEvent] = []
+    async with asyncio.timeout(5):
+        while not events or not (events[-1].done or events[-1].error):
+            events.append(await call.read())
+    return events
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"history": [v1.Turn(speaker=v1.Speaker.USER)] * 257}, "at most 256"),
+        ({"history": [v1.Turn(speaker=v1.Speaker.USER, text="x" * 65_537)]}, "at most 65,536"),
+        ({"history": [v1.Turn(text="hello")]}, "USER or ASSISTANT"),
+        ({"instruction": "x" * 2049}, "at most 2,048"),
+    ],
+)
+async def test_a_history_that_can_not_be_is_refused_with_what_would_be_right(wrong, message):
+    async with query_service() as stub:
+        with pytest.raises(InvalidArgument, match=message):
+            await events_of(stub, AnswerRequest(question="And?", **wrong))
+
+
+async def test_a_text_is_continued_by_the_model_alone():
+    llm = ScriptedModel("there ", "was a tower")
+    async with query_service(llm) as stub:
+        with bound(tenant="acme"), translated():
+            events = [event async for event in stub.complete(CompleteRequest(prompt="Once"), **outgoing(10))]
+
+    assert "".join(event.token.text for event in events if event.token) == "there was a tower"
+    assert [message.content for message in llm.prompts[0]] == ["Once"]
+    assert events[-2].usage == v1.Usage(prompt_tokens=7, completion_tokens=2)
+    assert events[-1].done
+    assert events[-1].done.finish_reason is v1.FinishReason.STOP
+
+
+async def test_a_continuation_that_breaks_off_ends_with_the_error():
+    async with query_service(ScriptedModel("there", fault=Unavailable("the model died"))) as stub:
+        with translated():
+            events = [event async for event in stub.complete(CompleteRequest(prompt="Once"), **outgoing(10))]
+        with pytest.raises(InvalidArgument, match="prompt is empty"), translated():
+            await anext(aiter(stub.complete(CompleteRequest(), **outgoing(10))))
+
+    assert events[-1].error == v1.AnswerError(code="UNAVAILABLE", message="the model died", retriable=True)
