@@ -70,10 +70,9 @@ class SearchBody(Strict):
     rerank: bool = False
 
 
-class AnswerBody(Strict):
-    """A question."""
+class AnswerOptions(Strict):
+    """How an answer is made."""
 
-    question: Query
     top_k: TopK = Field(None, description="how many passages to read; 4 unless said")
     mode: Mode = "hybrid"
     filter: Filter = {}
@@ -83,7 +82,27 @@ class AnswerBody(Strict):
     top_p: float | None = Field(None, gt=0, le=1)
     seed: int | None = Field(None, ge=0, lt=2**64)
     stop: list[str] = Field([], max_length=8)
+    instruction: str = Field("", max_length=2048, description="what you want of the answer's manner")
     stream: bool = Field(False, description="answer with server-sent events")
+
+
+class AnswerBody(AnswerOptions):
+    """A question."""
+
+    question: Query
+
+
+class Said(Strict):
+    """A message of a conversation."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
+class ChatBody(AnswerOptions):
+    """A conversation, oldest message first; the last one is what is asked."""
+
+    messages: list[Said] = Field(min_length=1, max_length=257)
 
 
 class SuggestionsBody(Strict):
@@ -92,12 +111,3 @@ class SuggestionsBody(Strict):
     count: int | None = Field(None, ge=1, le=10)
     document_id: str | None = None
     answer: str | None = None
-
-
-class EmbeddingsBody(Strict):
-    """OpenAI's embeddings request."""
-
-    input: str | list[str]
-    model: str = ""
-    encoding_format: Literal["float", "base64"] = "float"
-    user: str = ""

@@ -28,7 +28,7 @@ STATUS = {
     "DEADLINE_EXCEEDED": 504,
 }
 RETRY_AFTER_S = 1.0  # for what is worth trying again, where nobody knows better
-OPENAI_ROUTES = ("/v1/embeddings", "/v1/models", "/v1/chat/")
+OPENAI_ROUTES = ("/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/rerank")
 
 
 class HttpProblem(Exception):
@@ -89,6 +89,12 @@ def dumps(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
+def openai_error(error: MeshError) -> dict[str, Any]:
+    """An error as OpenAI's API tells it."""
+    return _openai(STATUS[error.code], error.message, error.code, error.field)
+
+
 def _openai(status: int, detail: str, code: str, field: str | None) -> dict[str, Any]:
     kind = "invalid_request_error" if status < 500 else "server_error"
-    return {"error": {"message": detail, "type": kind, "param": field, "code": code.lower() or None}}
+    known = "model_not_found" if (code, field) == ("NOT_FOUND", "model") else code.lower()
+    return {"error": {"message": detail, "type": kind, "param": field, "code": known or None}}

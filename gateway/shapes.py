@@ -123,6 +123,7 @@ class Answer(Done):
     """An answer in one piece."""
 
     answer: str
+    query: str  # what was searched for: the question, or what the conversation made of it
     usage: Usage
 
 
@@ -256,43 +257,3 @@ class Readiness(TypedDict):
 
     status: str
     parts: dict[str, str]
-
-
-class OpenAIEmbedding(TypedDict):
-    """A vector: numbers, or their little-endian float32 in base64."""
-
-    object: str
-    index: int
-    embedding: list[float] | str
-
-
-class OpenAIEmbeddingUsage(TypedDict):
-    """Tokens that were read."""
-
-    prompt_tokens: int
-    total_tokens: int
-
-
-class OpenAIEmbeddings(TypedDict):
-    """Vectors, in the order of the texts."""
-
-    object: str
-    model: str
-    data: list[OpenAIEmbedding]
-    usage: OpenAIEmbeddingUsage
-
-
-class OpenAIModel(TypedDict):
-    """Something that can be named as a model."""
-
-    id: str
-    object: str
-    created: int
-    owned_by: str
-
-
-class OpenAIModels(TypedDict):
-    """A collection each, and the embedder."""
-
-    object: str
-    data: list[OpenAIModel]

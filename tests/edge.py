@@ -70,6 +70,7 @@ ANSWER = [
     AnswerEvent(usage=Usage(prompt_tokens=9, completion_tokens=3)),
     AnswerEvent(done=Done(finish_reason=FinishReason.STOP, citations=[CITED])),
 ]
+MODELS = ((ModelRole.EMBED, "e5"), (ModelRole.LLM, "smol"))
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 PAGE = b"<p>" * 7
 
@@ -178,6 +179,14 @@ class Queries(QueryServiceServicer):
         finally:
             self.left.set()
 
+    async def complete(self, request, context):
+        self.asked.append(request)
+        for event in self.events:
+            if isinstance(event, Exception):
+                raise event
+            if not event.sources:
+                yield event
+
     async def search(self, request, context):
         self.asked.append(request)
         return SearchResponse(results=[SearchResult(chunk=FOUND, score=0.75)], mode=SearchMode.DENSE)
@@ -209,7 +218,11 @@ class Admin(AdminServiceServicer):
         return Config(settings=[Setting(key="RAGMESH_PORT", value="8080", source="default")])
 
     async def list_models(self, request, context):
-        return ListModelsResponse(models=[Model(name="embed", role=ModelRole.EMBED, weights="e5", state="READY")])
+        return ListModelsResponse(
+            models=[
+                Model(name=role.name.lower(), role=role, weights=weights, state="READY") for role, weights in MODELS
+            ]
+        )
 
     async def list_dead_letters(self, request, context):
         raise errors.Unimplemented("this version can't list dead letters yet")

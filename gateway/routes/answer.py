@@ -1,4 +1,4 @@
-"""Answers: /v1/collections/{collection}/answer."""
+"""Answers and conversations: /v1/collections/{collection}/answer and /chat."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -6,14 +6,13 @@ from contextlib import aclosing
 from aiohttp import web
 
 from gateway import filters, messages, shapes, sse
+from gateway.answering import answered, whole
 from gateway.bodies import read, respond
-from gateway.calls import Services, services
-from gateway.models import AnswerBody
+from gateway.calls import services
+from gateway.models import AnswerBody, AnswerOptions, ChatBody
 from gateway.openapi import Operation, documented
-from ragmesh.errors import BY_CODE, Internal, MeshError
-from ragmesh.rpc.context import outgoing
-from ragmesh.rpc.errors import translated
-from ragmesh.v1 import AnswerError, AnswerEvent, AnswerRequest, Done, SearchMode, Usage
+from ragmesh.errors import InvalidArgument
+from ragmesh.v1 import AnswerError, AnswerEvent, AnswerRequest, Done, SearchMode, Speaker, Turn
 
 routes = web.RouteTableDef()
 
@@ -29,21 +28,40 @@ routes = web.RouteTableDef()
 )
 async def answer(request: web.Request) -> web.StreamResponse:
     body = await read(request, AnswerBody)
-    events = _events(services(request), _message(request.match_info["collection"], body))
-    if body.stream:
+    return await _answered(request, body, body.question)
+
+
+@routes.post("/v1/collections/{collection}/chat")
+@documented(
+    Operation(
+        "Answer the last message of a conversation in the light of the others. With stream: SSE as of answer",
+        shapes.Answer,
+        body=ChatBody,
+        media="text/event-stream",
+    )
+)
+async def chat(request: web.Request) -> web.StreamResponse:
+    body = await read(request, ChatBody)
+    *earlier, last = body.messages
+    if last.role != "user":
+        raise InvalidArgument("the last message is what is asked: its role must be user", field="messages")
+    history = [Turn(speaker=Speaker[message.role.upper()], text=message.content) for message in earlier]
+    return await _answered(request, body, last.content, history)
+
+
+async def _answered(
+    request: web.Request, options: AnswerOptions, question: str, history: list[Turn] | None = None
+) -> web.StreamResponse:
+    message = _message(request.match_info["collection"], question, options, history or [])
+    events = answered(services(request), message)
+    if options.stream:
         return await sse.stream(request, _shown(events))
-    return await _whole(events)
-
-
-async def _events(mesh: Services, message: AnswerRequest) -> AsyncGenerator[AnswerEvent, None]:
-    """The events of an answer. Leaving early cancels the call, and with it the generation."""
-    call = mesh.query.answer(message, **outgoing(mesh.settings.answer_timeout_s))
-    try:
-        with translated():
-            async for event in call:
-                yield event
-    finally:
-        call.cancel()
+    text = await whole(events)
+    return respond(
+        shapes.Answer(
+            answer=text.text, query=text.sources.query, usage=messages.usage(text.usage), **_done(text.done)
+        )
+    )
 
 
 async def _shown(events: AsyncGenerator[AnswerEvent, None]) -> AsyncGenerator[sse.Event, None]:
@@ -52,23 +70,12 @@ async def _shown(events: AsyncGenerator[AnswerEvent, None]) -> AsyncGenerator[ss
             yield _named(event)
 
 
-async def _whole(events: AsyncGenerator[AnswerEvent, None]) -> web.Response:
-    text: list[str] = []
-    usage, done = Usage(), Done()
-    async with aclosing(events):
-        async for event in events:
-            if event.error:
-                raise _raised(event.error)
-            text.append(event.token.text if event.token else "")
-            usage, done = event.usage or usage, event.done or done
-    return respond(shapes.Answer(answer="".join(text), usage=messages.usage(usage), **_done(done)))
-
-
 def _named(event: AnswerEvent) -> sse.Event:
     if event.token:
         return "token", {"text": event.token.text}
     if event.sources:
-        return "sources", {"citations": [messages.citation(each) for each in event.sources.citations]}
+        citations = [messages.citation(each) for each in event.sources.citations]
+        return "sources", {"citations": citations, "query": event.sources.query}
     if event.usage:
         return "usage", messages.usage(event.usage)
     if event.done:
@@ -85,21 +92,19 @@ def _done(done: Done) -> shapes.Done:
     }
 
 
-def _raised(error: AnswerError) -> MeshError:
-    return BY_CODE.get(error.code, Internal)(error.message)
-
-
-def _message(collection: str, body: AnswerBody) -> AnswerRequest:
+def _message(collection: str, question: str, options: AnswerOptions, history: list[Turn]) -> AnswerRequest:
     return AnswerRequest(
         collection=collection,
-        question=body.question,
-        top_k=body.top_k,
-        mode=SearchMode[body.mode.upper()],
-        filter=filters.to_message(body.filter),
-        rerank=body.rerank,
-        max_tokens=body.max_tokens,
-        temperature=body.temperature,
-        top_p=body.top_p,
-        seed=body.seed,
-        stop=body.stop,
+        question=question,
+        history=history,
+        instruction=options.instruction,
+        top_k=options.top_k,
+        mode=SearchMode[options.mode.upper()],
+        filter=filters.to_message(options.filter),
+        rerank=options.rerank,
+        max_tokens=options.max_tokens,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        seed=options.seed,
+        stop=options.stop,
     )

@@ -161,7 +161,7 @@ async def test_a_caller_may_say_how_long_it_waits(edge):
 
 
 async def test_vectors_in_openais_shape(edge):
-    _, floats = await edge.json("POST", "/v1/embeddings", json={"input": ["a", "b"], "model": "any"})
+    _, floats = await edge.json("POST", "/v1/embeddings", json={"input": ["a", "b"], "model": "e5"})
     _, encoded = await edge.json("POST", "/v1/embeddings", json={"input": "a", "encoding_format": "base64"})
 
     assert [each["embedding"] for each in floats["data"]] == [[1.0, 0.0], [0.0, 1.0]]
@@ -170,11 +170,11 @@ async def test_vectors_in_openais_shape(edge):
 
 
 async def test_openais_routes_fail_in_openais_shape(edge):
-    response, body = await edge.json("POST", "/v1/chat/completions", json={})
+    response, body = await edge.json("POST", "/v1/rerank", json={})
 
     assert response.status == 501
     assert body["error"]["type"] == "server_error"
-    assert "/v1/collections/{collection}/answer" in body["error"]["message"]
+    assert "reranking" in body["error"]["message"]
 
 
 async def test_every_collection_is_a_model_to_openais_clients(edge):
@@ -184,6 +184,7 @@ async def test_every_collection_is_a_model_to_openais_clients(edge):
     assert [(each["id"], each["created"]) for each in models["data"]] == [
         ("ragmesh/default", 1767355200),
         ("ragmesh/teas", 1767355200),
+        ("smol", 0),
         ("e5", 0),
     ]
 

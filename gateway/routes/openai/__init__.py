@@ -1,0 +1,1 @@
+"""The routes that speak as OpenAI's API does."""
