@@ -57,21 +57,21 @@ async def _whole(events: AsyncGenerator[AnswerEvent, None]) -> web.Response:
     usage, done = Usage(), Done()
     async with aclosing(events):
         async for event in events:
-            if event.error:
+            if event.error is not None:
                 raise _raised(event.error)
-            text.append(event.token.text if event.token else "")
+            text.append(event.token.text if event.token is not None else "")
             usage, done = event.usage or usage, event.done or done
     return respond(shapes.Answer(answer="".join(text), usage=messages.usage(usage), **_done(done)))
 
 
 def _named(event: AnswerEvent) -> sse.Event:
-    if event.token:
+    if event.token is not None:  # asked so, as the truth of a message compares all of its fields
         return "token", {"text": event.token.text}
-    if event.sources:
+    if event.sources is not None:
         return "sources", {"citations": [messages.citation(each) for each in event.sources.citations]}
-    if event.usage:
+    if event.usage is not None:
         return "usage", messages.usage(event.usage)
-    if event.done:
+    if event.done is not None:
         return "done", _done(event.done)
     error = event.error or AnswerError(code="INTERNAL", message="an event without content")
     return "error", {"code": error.code, "message": error.message, "retriable": error.retriable}
