@@ -138,19 +138,18 @@ def main(
     for name in site or SITES:
         with tempfile.TemporaryDirectory() as folder:
             loads = [load.scaled(share) for load in LOADS[name]]
-            measured[name] = uvloop.run(_measure(SITES[name](Path(folder)), loads, rounds))
-    tables = "\n\n".join(_tables(name, results) for name, results in measured.items())
+            measured[name] = uvloop.run(measure(SITES[name](Path(folder)), loads, rounds))
+    tables = "\n\n".join(tables_of(name, results) for name, results in measured.items())
     print(tables)
     if json_:
         figures = {name: [each.figures() for each in results] for name, results in measured.items()}
         json_.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     if page:
-        _write(page, tables)
+        write_into(page, tables)
 
 
-async def _measure(
-    opening: AbstractAsyncContextManager[Site], loads: Sequence[Load], rounds: int
-) -> list[Measured]:
+async def measure(opening: AbstractAsyncContextManager[Site], loads: Sequence[Load], rounds: int) -> list[Measured]:
+    """Each load from both sides in turn, round after round; the first round is not counted."""
     async with opening as site, Caller.of(site.edge_url, site.query_address) as caller:
         measured = [Measured(load) for load in loads]
         for number in range(rounds + 1):
@@ -174,7 +173,8 @@ def _rate(outcome: Outcome) -> float:
     return (outcome.tokens or len(outcome.latencies_s)) / outcome.seconds
 
 
-def _tables(site: str, measured: Sequence[Measured]) -> str:
+def tables_of(site: str, measured: Sequence[Measured]) -> str:
+    """What was measured there, in Markdown."""
     latencies = [
         ["load", "clients", "", "direct p50 / p95 / p99", "through the edge", "added"],
         *(
@@ -220,7 +220,7 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([head, "|---" * len(rows[0]) + "|", *body])
 
 
-def _write(page: Path, tables: str) -> None:
+def write_into(page: Path, tables: str) -> None:
     """Puts the tables between the page's markers."""
     text = page.read_text(encoding="utf-8")
     between = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)

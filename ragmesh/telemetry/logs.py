@@ -4,7 +4,7 @@
     log.info("document.indexed", document_id=id, chunks=12)
 
 Every line carries the service, and inside a call its request id, tenant and trace id. Events are named, not told in
-sentences; document text and secrets never go into a log.
+sentences; document text and secrets never go into a log, nor do the variables of a traceback's frames.
 """
 
 import logging
@@ -12,6 +12,7 @@ import sys
 
 import structlog
 from opentelemetry import trace
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, WrappedLogger
 
 from ragmesh.settings import Settings
@@ -36,9 +37,12 @@ def configure(settings: Settings) -> None:
         _name_trace,
     ]
     last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.RichTracebackFormatter(show_locals=False))]
         if readable
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+            structlog.processors.JSONRenderer(),
+        ]
     )
     structlog.configure(
         processors=[_drop_below_level, *shared, *last],
