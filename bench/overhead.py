@@ -62,7 +62,6 @@ LOADS: Mapping[str, Sequence[Load]] = {
         Load("search", "search", "bench", 8, 200),
         Load("search", "search", "bench", 64, 640),
         Load("stream of the model", "stream", "bench", 1, 2),
-        Load("stream of the model", "stream", "bench", 4, 4),
     ),
 }
 
