@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PROGRAMS = {"sh": "", "python": "python -", "js": "node --input-type=module -"}
+LANGUAGES = ("sh", "python", "js")
 SHOWN = ("json", "text")
 WITHIN_S = 60.0
+CLIENTS = Path(__file__).parents[2] / ".clients"  # what tests/clients/install.sh installs
 ANY = "…"
 
 
@@ -38,7 +39,7 @@ def examples_of(guide: str) -> Iterator[Example]:
     blocks = [(guide.count("\n", 0, found.start()) + 1, *found.groups()) for found in FENCED.finditer(guide)]
     followers = [*blocks[1:], (0, "", "")]
     for (line, language, code), (_, shown_as, shown) in zip(blocks, followers, strict=True):
-        if language in PROGRAMS:
+        if language in LANGUAGES:
             yield Example(line, language, code, shown if shown_as in SHOWN else None, shown_as)
 
 
@@ -46,16 +47,25 @@ class Reader:
     """Somebody who works through a guide in one shell: what is exported stays."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        """`folder` is where the files lie that examples read. Raises AssertionError where clients are missing."""
+        assert (CLIENTS / "installed").exists(), (
+            "OpenAI's clients and Node are missing: run tests/clients/install.sh"
+        )
+        (folder / "node_modules").symlink_to(CLIENTS / "node_modules")
         self._folder = folder
         self._exported = folder / ".exported"
         self._exported.write_text("".join(f"export {k}={shlex.quote(v)}\n" for k, v in environment.items()))
 
     async def run(self, example: Example) -> str:
         """What an example prints. Raises AssertionError when it fails."""
-        program = PROGRAMS[example.language]
-        code = f"{program} <<'END_OF_EXAMPLE'\n{example.code}\nEND_OF_EXAMPLE" if program else example.code
         shell = await asyncio.create_subprocess_exec(
-            *("bash", "-euo", "pipefail", "-c", f". {self._exported}\n{code}\nexport -p > {self._exported}"),
+            *(
+                "bash",
+                "-euo",
+                "pipefail",
+                "-c",
+                f". {self._exported}\n{_typed(example)}\nexport -p > {self._exported}",
+            ),
             cwd=self._folder,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -69,6 +79,16 @@ class Reader:
                 shell.kill()
         assert shell.returncode == 0, f"line {example.line} fails:\n{printed.decode()}{complaints.decode()}"
         return printed.decode()
+
+
+def _typed(example: Example) -> str:
+    """What the reader types into the shell."""
+    if example.language == "sh":
+        return example.code
+    program = "node --input-type=module -" if example.language == "js" else "python -"
+    if "from openai import" in example.code:
+        program = f"{CLIENTS}/clients/bin/{program}"  # it does not go together with what ragmesh needs
+    return f"{program} <<'END_OF_EXAMPLE'\n{example.code}\nEND_OF_EXAMPLE"
 
 
 def differences(example: Example, printed: str) -> list[str]:

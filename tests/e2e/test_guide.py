@@ -10,7 +10,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.e2e.guide import Example, Reader, differences, examples_of
+from tests.e2e.guide import CLIENTS, Example, Reader, differences, examples_of
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "api.md"
@@ -25,7 +25,7 @@ def environment(mesh) -> dict[str, str]:
     return {
         "RAGMESH_URL": mesh.url,
         "RAGMESH_DATA_DIR": str(mesh.data_dir),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}:{CLIENTS}/clients/bin",
         "PYTHONPATH": str(ROOT),
     }
 
