@@ -336,7 +336,7 @@ async def test_without_gateways_and_services_callers_hear_that_they_may_try_agai
 
 async def test_a_request_keeps_its_id_and_leaves_no_secret_in_the_log(front):
     secret = {"X-Request-Id": "mine.1", "Authorization": "Bearer rm_secret"}
-    async with front.http.get("/v1/documents/d?key=rm_secret", headers=secret) as response:
+    async with front.http.get("/v1/documents/d?note=rm_secret", headers=secret) as response:
         assert response.headers.getall("X-Request-Id") == ["mine.1"]
         assert response.headers.getall("X-Content-Type-Options") == ["nosniff"]
         assert "Strict-Transport-Security" in response.headers
