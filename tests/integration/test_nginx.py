@@ -153,7 +153,13 @@ async def nginx(authority: trustme.CA, folder: Path, gateways: list[str], servic
         if process.returncode is None:
             process.terminate()
         _, said = await process.communicate()
-    assert [line for line in said.splitlines() if b"setrlimit" not in line] == []  # this machine's own limit
+    assert complaints(said) == []
+
+
+def complaints(said: bytes) -> list[bytes]:
+    """What nginx has to complain of, but for a low limit of this machine, and a spelling that 1.22 needs."""
+    accepted = (b"setrlimit", b'"listen ... http2" directive is deprecated', b"syntax is ok", b"is successful")
+    return [line for line in said.splitlines() if not any(each in line for each in accepted)]
 
 
 async def _listening(process: asyncio.subprocess.Process, port: int) -> None:
@@ -179,8 +185,7 @@ async def test_nginx_finds_nothing_to_complain_of_in_the_configuration(front):
 
     _, said = await program.communicate()
 
-    assert program.returncode == 0, said
-    assert b"warn" not in said
+    assert (program.returncode, complaints(said)) == (0, [])
 
 
 async def test_an_answer_comes_event_by_event(front):
