@@ -40,7 +40,7 @@ chaos: setup-dev servers ## faults under load, judged by a ledger: writes docs/r
 	@$(BIN)/python -m chaos $(ARGS)
 
 servers: ## install the servers that the mesh profile and the tests start into .servers
-	@deploy/local/install.sh consul kafka postgres redis s3 milvus
+	@deploy/local/install.sh consul kafka postgres redis s3 milvus nginx
 
 clients: setup-dev ## install the OpenAI clients that the tests drive into .clients
 	@tests/clients/install.sh
