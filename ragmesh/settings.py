@@ -141,6 +141,9 @@ class Settings(BaseSettings):
     drain_s: float = Field(10.0, ge=0, description="how long a stopping server finishes its calls")
     grpc_message_max_bytes: int = Field(4 * MIB, gt=0, description="largest gRPC message")
 
+    mesh: str = Field("", description="profile of the mesh that the SDK and the command use: `ragmesh profile`")
+    api_key: SecretStr = Field(SecretStr(""), description="key that the SDK and the command present to the mesh")
+
     tls_cert_file: Path | None = Field(None, description="certificate of gRPC servers and clients")
     tls_key_file: Path | None = Field(None, description="its private key")
     tls_ca_file: Path | None = Field(None, description="authority that peers must be signed by")
