@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 
 from ragmesh.cli.printing import console, show_json
-from ragmesh.cli.session import AsJson, Collection, DataDir, Trouble, client, run
+from ragmesh.cli.session import AsJson, Collection, DataDir, client, run
 from ragmesh.v1 import AnswerEvent, Chunk, Citation, Done, SearchMode
 
 TopK = Annotated[int | None, typer.Option("--top-k", "-k", help="passages to use")]
@@ -51,7 +51,7 @@ def ask(
 async def print_streaming(events: AsyncIterator[AnswerEvent]) -> None:
     """Prints an answer as it is written, then its citations. Raises Trouble when it breaks off."""
     out = console()
-    async for event in _unbroken(events):
+    async for event in events:
         if event.token:
             out.print(event.token.text, end="", highlight=False, markup=False, soft_wrap=True)
         if event.done:
@@ -63,7 +63,7 @@ async def print_streaming(events: AsyncIterator[AnswerEvent]) -> None:
 async def print_whole(events: AsyncIterator[AnswerEvent]) -> None:
     """Prints an answer as JSON once it is complete. Raises Trouble when it breaks off."""
     text, usage, done = "", None, Done()
-    async for event in _unbroken(events):
+    async for event in events:
         text += event.token.text if event.token else ""
         usage = event.usage or usage
         done = event.done or done
@@ -76,13 +76,6 @@ async def print_whole(events: AsyncIterator[AnswerEvent]) -> None:
             "timings": done.timings,
         }
     )
-
-
-async def _unbroken(events: AsyncIterator[AnswerEvent]) -> AsyncIterator[AnswerEvent]:
-    async for event in events:
-        if event.error:
-            raise Trouble(f"the answer broke off: {event.error.message}")
-        yield event
 
 
 def search(
