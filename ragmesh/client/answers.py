@@ -10,6 +10,7 @@ from ragmesh.v1 import (
     AnswerEvent,
     AnswerRequest,
     Citation,
+    Done,
     Filter,
     FinishReason,
     SearchMode,
@@ -52,23 +53,20 @@ class Answer:
     @classmethod
     async def of(cls, events: AsyncIterator[AnswerEvent]) -> Self:
         """Reads a stream of events to its end."""
-        pieces: list[str] = []
-        last = AnswerEvent()
-        sources, usage = (), Usage()
-        async for event in events:
-            pieces.append(event.token.text if event.token else "")
-            sources = event.sources.citations if event.sources else sources
-            usage = event.usage or usage
-            last = event
-        if last.done is None:
-            return cls("".join(pieces), sources=sources, usage=usage)
+        return cls.of_events([event async for event in events])
+
+    @classmethod
+    def of_events(cls, events: Sequence[AnswerEvent]) -> Self:
+        """Puts the events of an answer together."""
+        done = next((event.done for event in events if event.done), Done())
+        sources = next((event.sources.citations for event in events if event.sources), ())
         return cls(
-            "".join(pieces),
-            citations=last.done.citations,
+            "".join(event.token.text for event in events if event.token),
+            citations=done.citations,
             sources=sources,
-            finish_reason=last.done.finish_reason,
-            usage=usage,
-            timings=last.done.timings or Timings(),
+            finish_reason=done.finish_reason,
+            usage=next((event.usage for event in events if event.usage), Usage()),
+            timings=done.timings or Timings(),
         )
 
 

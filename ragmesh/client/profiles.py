@@ -20,8 +20,8 @@ class Profile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str
-    api_key: str = Field("", repr=False)
-    consul_token: str = Field("", repr=False)
+    api_key: str = Field(default="", repr=False)
+    consul_token: str = Field(default="", repr=False)
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None

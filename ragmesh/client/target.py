@@ -34,6 +34,11 @@ def settings_of(
     return settings
 
 
+def check_target(target: str) -> None:
+    """Raises InvalidArgument for an address that can't be read."""
+    _check(_at(target, _loaded()))
+
+
 def of_this_machine(settings: Settings) -> Settings:
     """Those of the mesh that runs on the data folder. Raises Unavailable where none does."""
     if state.read(settings.home) is None:
