@@ -62,7 +62,7 @@ def _found(target: str | None, profile: str | None, settings: Settings) -> Setti
     if name := profile or settings.mesh:
         return _of_profile(name, settings)
     if "discovery_url" in settings.model_fields_set:
-        return settings
+        return _at(settings.discovery_url, settings)
     return _of_profile(profiles.read().current or LOCAL, settings)
 
 
