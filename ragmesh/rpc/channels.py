@@ -35,7 +35,7 @@ def connect(settings: Settings, service: str) -> BalancedChannel:
 def open_channel(settings: Settings, address: str) -> grpc.aio.Channel:
     """A channel to one address, `host:port`."""
     options = client_options(settings)
-    if not settings.tls_ca_file:
+    if not (settings.tls or settings.tls_ca_file):
         return grpc.aio.insecure_channel(address, options)
     credentials = grpc.ssl_channel_credentials(
         read(settings.tls_ca_file), read(settings.tls_key_file), read(settings.tls_cert_file)
