@@ -21,6 +21,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
+from ragmesh.rpc.auth.present import present_of
 from ragmesh.rpc.channels import connect
 from ragmesh.rpc.context import DEFAULT_TENANT, CallOptions, bound, outgoing
 from ragmesh.rpc.errors import translated
@@ -33,6 +34,8 @@ from ragmesh.v1 import (
     Collection,
     Config,
     CreateCollectionRequest,
+    CreateKeyRequest,
+    CreateKeyResponse,
     DeadLetter,
     DeleteCollectionRequest,
     DeleteDocumentRequest,
@@ -47,15 +50,18 @@ from ragmesh.v1 import (
     GetDocumentRequest,
     GetMeshRequest,
     GetStatsRequest,
+    Key,
     ListCollectionsRequest,
     ListDeadLettersRequest,
     ListDocumentsRequest,
+    ListKeysRequest,
     ListModelsRequest,
     Mesh,
     Model,
     QueryServiceStub,
     ReplayDeadLettersRequest,
     ReprocessDocumentRequest,
+    RevokeKeyRequest,
     SearchMode,
     SearchRequest,
     SearchResponse,
@@ -82,6 +88,7 @@ class Client:
         """Without settings: those of the environment, or of the mesh that `ragmesh up` runs on this machine."""
         self._settings = settings or of_running_mesh(load())
         self._tenant = tenant
+        self._present = present_of(self._settings)
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -302,9 +309,31 @@ class Client:
         with translated():
             return (await self._admin.replay_dead_letters(request, **self._options())).replayed
 
+    async def create_key(self, wanted: CreateKeyRequest) -> CreateKeyResponse:
+        """A new API key; its text is in the response and nowhere else. Raises InvalidArgument."""
+        with translated():
+            return await self._admin.create_key(wanted, **self._options())
+
+    async def keys(self, tenant: str = "") -> AsyncIterator[Key]:
+        """API keys of a tenant, or of all, newest first, fetched page by page."""
+        request = ListKeysRequest(tenant=tenant)
+        while True:
+            with translated():
+                page = await self._admin.list_keys(request, **self._options())
+            for key in page.keys:
+                yield key
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def revoke_key(self, key_id: str) -> Key:
+        """Ends an API key. Raises NotFound."""
+        with translated():
+            return await self._admin.revoke_key(RevokeKeyRequest(id=key_id), **self._options())
+
     def _options(self, timeout_s: float | None = None) -> CallOptions:
         with bound(tenant=self._tenant):  # for each call: whichever task makes it, it is this client's
-            return outgoing(timeout_s or self._settings.call_timeout_s)
+            return outgoing(timeout_s or self._settings.call_timeout_s, self._present)
 
 
 async def _stream(begin: "Callable[[], grpc.aio.UnaryStreamCall[Any, Message]]") -> AsyncGenerator[Message, None]:

@@ -267,6 +267,7 @@ async def an_edge(**settings) -> AsyncIterator[Edge]:
             documents=DocumentServiceStub(channel),
             query=QueryServiceStub(channel),
             admin=AdminServiceStub(channel),
+            credentials=None,
         )
         async with TestClient(TestServer(make_app(services))) as client:
             yield Edge(client, behind, servicers)

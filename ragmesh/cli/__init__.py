@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.markup import escape
 
-from ragmesh.cli import adding, documents, models, operate, questions, serve
+from ragmesh.cli import adding, documents, keys, models, operate, questions, serve
 from ragmesh.cli.printing import console
 from ragmesh.cli.session import Trouble
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 for part in (serve, adding, questions, documents, operate):
     part.register(app)
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:

@@ -16,9 +16,10 @@ from typing import Any, Self
 import psutil
 
 from ragmesh.settings import Settings
+from ragmesh.up import secret
 from ragmesh.up.plan import Plan
 
-SHARED = ("host", "port", "triton_url", "triton_metrics_url", "milvus_uri", "discovery_url", "embedder")
+SHARED = ("auth", "host", "port", "triton_url", "triton_metrics_url", "milvus_uri", "discovery_url", "embedder")
 
 
 class AlreadyRunning(RuntimeError):
@@ -88,7 +89,10 @@ def read(data_dir: Path) -> dict[str, Any] | None:
 def of_running_mesh(settings: Settings) -> Settings:
     """The settings with the addresses of the mesh that runs on their data folder, where one does."""
     state = read(settings.home)
-    return settings.model_copy(update={name: state[name] for name in SHARED}) if state else settings
+    if not state:
+        return settings
+    found = settings.model_copy(update={name: state[name] for name in SHARED})
+    return found if found.auth == "open" else secret.known(found)
 
 
 def remove_leftovers(data_dir: Path) -> int:
