@@ -12,6 +12,8 @@ from urllib.parse import quote
 import aiohttp
 
 from bench.corpus import Passage
+from ragmesh.edge_headers import edge_headers
+from ragmesh.settings import Settings
 
 READY_POLL_S = 0.05
 UNFINISHED = ("QUEUED", "PROCESSING")
@@ -38,10 +40,11 @@ class Edge:
 
     @classmethod
     @asynccontextmanager
-    async def at(cls, url: str) -> AsyncIterator[Self]:
-        """Connects to the edge at `url`, without a limit on connections."""
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-            yield cls(url.rstrip("/"), session)
+    async def of(cls, settings: Settings) -> AsyncIterator[Self]:
+        """Connects to the edge of a mesh, without a limit on connections."""
+        headers, connector = await edge_headers(settings, "bench"), aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+            yield cls(f"http://{settings.host}:{settings.port}", session)
 
     async def json(self, method: str, path: str, **kwargs: Any) -> Any:
         """The JSON answer of a route. Raises aiohttp.ClientResponseError on any error."""

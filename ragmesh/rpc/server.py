@@ -89,8 +89,7 @@ def run(service: str, main: Callable[[Live], Awaitable[None]]) -> None:
     logs.name_process(service)
     traces.configure(settings, service)
     metrics.serve(settings)
-    if settings.auth == "required":
-        context.present_by(_signer(settings).present)
+    _close(settings)
     gc.freeze()  # what is there for good: looking through it now and then would stop all calls for 0.2 s
 
     async def awaited() -> None:
@@ -108,9 +107,12 @@ def run(service: str, main: Callable[[Live], Awaitable[None]]) -> None:
         sys.exit(str(error))
 
 
-def _signer(settings: Settings) -> Signer:
+def _close(settings: Settings) -> None:
+    """Lets this process sign its calls where others ask who calls, and ends it where it would be open to others."""
     try:
-        return Signer.of(settings)
+        require_closed(settings, "listen", settings.listen.rpartition(":")[0])
+        if settings.auth == "required":
+            context.present_by(Signer.of(settings).present)
     except ValueError as error:
         sys.exit(str(error))
 

@@ -273,14 +273,27 @@ async def test_no_secret_stands_in_a_log_or_in_the_state_of_the_mesh(closed: Clo
     assert service_secret.stat().st_mode & 0o077 == 0
 
 
-async def test_a_mesh_that_others_could_reach_is_not_started_open(tmp_path):
+UP = ("-m", "ragmesh.cli", "up", "--port", "0")
+GATEWAY = ("-m", "gateway")
+
+
+@pytest.mark.parametrize(
+    ("command", "setting", "value", "advice"),
+    [
+        (UP, "HOST", "0.0.0.0", "set RAGMESH_AUTH=required"),
+        (GATEWAY, "HOST", "0.0.0.0", "set RAGMESH_AUTH=required"),
+        (GATEWAY, "LISTEN", "0.0.0.0:0", "set RAGMESH_AUTH=required"),
+        (GATEWAY, "AUTH", "required", "RAGMESH_SERVICE_SECRET is not set"),
+    ],
+)
+async def test_what_others_could_reach_is_not_started_open(tmp_path, command, setting, value, advice):
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ragmesh.cli", "up", "--data-dir", str(tmp_path), "--port", "0"),
-        env={**os.environ, "RAGMESH_HOST": "0.0.0.0"},
+        *(sys.executable, *command),
+        env={**os.environ, "RAGMESH_DATA_DIR": str(tmp_path), f"RAGMESH_{setting}": value},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     said, _ = await process.communicate()
 
     assert process.returncode == 1
-    assert "RAGMESH_AUTH=required" in said.decode()
+    assert advice in said.decode()

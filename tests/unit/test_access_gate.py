@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 
 import pytest
+import trustme
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -149,6 +150,26 @@ async def test_what_is_spoken_inside_the_mesh_takes_a_service_token_and_no_key()
             with pytest.raises(errors.Unauthenticated), translated():
                 await call(request, timeout=5, metadata=[by_key("rm_reader")(NOBODY)])
             await call(request, timeout=5, metadata=[Signer(SECRET).present(READER)])
+
+
+async def test_certificates_and_tokens_go_together_and_neither_is_enough_alone(tmp_path):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    stranger, secret = {"tls_ca_file": tmp_path / "ca.pem"}, {"auth": "required", "service_secret": SECRET}
+    part = stranger | {"tls_key_file": tmp_path / "key.pem", "tls_cert_file": tmp_path / "cert.pem"}
+    async with (
+        serving("document", [Documents()], Live(Settings(**part, **secret)), check_key=check_key) as running,
+        open_channel(Settings(**part), running.address) as channel,
+        open_channel(Settings(**stranger), running.address) as without_certificate,
+    ):
+        assert (await get(channel, Signer(SECRET).present(READER))).id == "acme"
+        with pytest.raises(errors.Unauthenticated):
+            await get(channel)
+        with pytest.raises(errors.Unavailable):
+            await get(without_certificate, Signer(SECRET).present(READER))
 
 
 async def test_health_is_open():
