@@ -54,7 +54,7 @@ def main(
 async def _measure(
     data_dir: Path | None, own_mesh: bool, xquad: Path | None, suites: Sequence[str], rounds: int
 ) -> list[Row]:
-    async with _mesh(data_dir, own_mesh) as settings, Edge.at(f"http://{settings.host}:{settings.port}") as edge:
+    async with _mesh(data_dir, own_mesh) as settings, Edge.of(settings) as edge:
         rows: list[Row] = []
         if {"ingest", "search", "answer"} & set(suites):
             async with engines(settings) as bare:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,6 +12,8 @@ from urllib.parse import quote
 import aiohttp
 
 from bench.corpus import Passage
+from ragmesh.edge_headers import edge_headers
+from ragmesh.settings import Settings
 
 READY_POLL_S = 0.05
 UNFINISHED = ("QUEUED", "PROCESSING")
@@ -38,10 +40,19 @@ class Edge:
 
     @classmethod
     @asynccontextmanager
-    async def at(cls, url: str) -> AsyncIterator[Self]:
+    async def of(cls, settings: Settings) -> AsyncIterator[Self]:
+        """Connects to the edge of a mesh, open or not."""
+        headers = await edge_headers(settings, "bench")
+        async with cls.at(f"http://{settings.host}:{settings.port}", headers) as edge:
+            yield edge
+
+    @classmethod
+    @asynccontextmanager
+    async def at(cls, url: str, headers: Mapping[str, str] | None = None) -> AsyncIterator[Self]:
         """Connects to the edge at `url`, without a limit on connections."""
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-            yield cls(url.rstrip("/"), session)
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+            yield cls(url, session)
 
     async def json(self, method: str, path: str, **kwargs: Any) -> Any:
         """The JSON answer of a route. Raises aiohttp.ClientResponseError on any error."""

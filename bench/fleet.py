@@ -12,7 +12,7 @@ import psutil
 from bench.edge import Edge
 from ragmesh import settings as configuration
 from ragmesh.client import Client
-from ragmesh.up import servers, state
+from ragmesh.up import secret, servers, state
 from ragmesh.up.mesh import running
 from ragmesh.up.plan import Plan, plan
 from ragmesh.v1 import Health
@@ -57,7 +57,7 @@ async def started(make: Make, models: Path, home: Path) -> AsyncIterator[Plan]:
         update={"profile": make.profile, "data_dir": home, "port": 0, "models_dir": models}
     )
     with state.locked(home):
-        planned = plan(settings, {"query": make.query, "worker": make.worker})
+        planned = plan(secret.ensured(settings), {"query": make.query, "worker": make.worker})
         await asyncio.to_thread(servers.install, settings, print)
         async with running(planned, lambda _: None) as mesh:
             await mesh.ready()
@@ -66,7 +66,7 @@ async def started(make: Make, models: Path, home: Path) -> AsyncIterator[Plan]:
 
 @asynccontextmanager
 async def _boarded(make: Make, planned: Plan) -> AsyncIterator[Ship]:
-    async with Edge.at(planned.url) as edge, Client(planned.settings) as client:
+    async with Edge.of(planned.settings) as edge, Client(planned.settings) as client:
         await _all_instances(client, make)
         yield Ship(make, planned.settings.home, edge, client)
 

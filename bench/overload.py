@@ -139,7 +139,7 @@ def main(
 
 
 async def _measure(folder: Path, models: Path, rounds: int) -> Measured:
-    async with started(Make("overload"), models, folder) as planned, Edge.at(planned.url) as edge:
+    async with started(Make("overload"), models, folder) as planned, Edge.of(planned.settings) as edge:
         corpus, collection = synthetic(), "bench"
         await edge.add_all(collection, corpus.passages)
         bench = Bench(edge, corpus, collection)

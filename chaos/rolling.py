@@ -14,6 +14,7 @@ import aiohttp
 from chaos.faults import Kill, Restart
 from chaos.mesh import Mesh
 from chaos.sessions import EdgeSession, Refused
+from ragmesh.edge_headers import edge_headers
 
 COLLECTION = "rolling"
 TEXTS = 50
@@ -103,7 +104,8 @@ Loop = Callable[[Act, asyncio.Event], Coroutine[Any, Any, None]]
 
 
 async def _measure(mesh: Mesh, name: str, loop: Loop, fault: Fault) -> Measured:
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+    headers, connector = await edge_headers(mesh.settings, "chaos"), aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, headers=headers) as http:
         session = EdgeSession(mesh.url, http)
         await _fill(session)
         searches: list[Search] = []

@@ -15,6 +15,7 @@ from chaos.journal import Journal
 from chaos.ledger import Ledger, Violation
 from chaos.load import Load, Rates
 from chaos.mesh import Mesh
+from ragmesh.edge_headers import edge_headers
 
 TENANTS = ("tide", "storm")  # beside the edge's own
 QUIET_S = 2.5  # without an error: it is over
@@ -78,8 +79,9 @@ class Run:
         """Lets every fault happen under load, goes on until the goal is reached, and audits what is there."""
         began = time.monotonic()
         async with AsyncExitStack() as opened:
-            http = await opened.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
             settings = self.mesh.settings
+            headers, connector = await edge_headers(settings, "chaos"), aiohttp.TCPConnector(limit=0)
+            http = await opened.enter_async_context(aiohttp.ClientSession(connector=connector, headers=headers))
             others = [await opened.enter_async_context(sessions.direct(settings, tenant)) for tenant in TENANTS]
             clients: list[sessions.Session] = [sessions.EdgeSession(self.mesh.url, http), *others]
             load = Load(clients, self.ledger, self.journal, self.rates)

@@ -7,10 +7,13 @@ from aiohttp import web
 
 from gateway.app import make_app
 from gateway.calls import Services
+from ragmesh.rpc.auth.credentials import CheckKey, Credentials, asking
+from ragmesh.rpc.auth.exposure import require_closed
 from ragmesh.rpc.channels import connect
 from ragmesh.rpc.config import Live
 from ragmesh.rpc.server import run, serving
-from ragmesh.v1 import AdminServiceStub, DocumentServiceStub, QueryServiceStub
+from ragmesh.settings import Settings
+from ragmesh.v1 import AccessServiceStub, AdminServiceStub, DocumentServiceStub, QueryServiceStub
 
 log = structlog.get_logger()
 
@@ -20,16 +23,19 @@ SERVICES = ("document", "worker", "query", "admin")
 async def main(live: Live) -> None:
     """Connects, serves HTTP until it is asked to stop, and finishes what runs."""
     settings = live.now
+    require_closed(settings, "host", settings.host)
     async with AsyncExitStack() as opened:
         channels = {name: await opened.enter_async_context(connect(settings, name)) for name in SERVICES}
+        check_key = asking(AccessServiceStub(channels["admin"]), settings.call_timeout_s)
         services = Services(
             live=live,
             channels=channels,
             documents=DocumentServiceStub(channels["document"]),
             query=QueryServiceStub(channels["query"]),
             admin=AdminServiceStub(channels["admin"]),
+            credentials=await _credentials(settings, check_key, opened),
         )
-        running = await opened.enter_async_context(serving("gateway", [], live))
+        running = await opened.enter_async_context(serving("gateway", [], live, check_key=check_key))
         runner = web.AppRunner(
             make_app(services),
             handler_cancellation=True,  # a reader that leaves cancels its call, down to the model
@@ -43,6 +49,14 @@ async def main(live: Live) -> None:
         host, port = runner.addresses[0][:2]
         log.info("gateway.ready", url=f"http://{host}:{port}")
         await running.stopped()
+
+
+async def _credentials(settings: Settings, check_key: CheckKey, opened: AsyncExitStack) -> Credentials | None:
+    """What callers must present; None where the mesh is open, which is said."""
+    if settings.auth == "open":
+        log.warning("gateway.open", told="whoever reaches this address may do all; RAGMESH_AUTH=required closes it")
+        return None
+    return await opened.enter_async_context(Credentials.of(settings, check_key))
 
 
 if __name__ == "__main__":

@@ -3,18 +3,54 @@
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from ragmesh.access import ANYBODY, Identity
+from gateway.access import NOTHING, needed
+from gateway.calls import services
+from ragmesh.access import ANYBODY, NOBODY, Identity, Scope
+from ragmesh.errors import InvalidArgument
+from ragmesh.rpc.auth.credentials import bearer
+from ragmesh.rpc.auth.gate import require
+from ragmesh.rpc.context import acting
 
 CALLER = web.RequestKey("caller", Identity)
+KEY_HEADER = "X-API-Key"
+IN_ADDRESS = ("key", "api_key", "apikey", "access_token", "token")
 
 
 @web.middleware
 async def identified(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Finds out who calls, before anything else is done for them."""
-    request[CALLER] = ANYBODY
-    return await handler(request)
+    """Finds out who calls and whether they may, before anything else is done for them."""
+    _refuse_in_address(request)
+    need = needed(request)
+    request[CALLER] = identity = NOBODY if need == NOTHING else await _identity(request)
+    if isinstance(need, Scope):
+        require(identity, need)
+    with acting(identity):
+        return await handler(request)
 
 
 def caller(request: web.Request) -> Identity:
     """Who calls."""
     return request[CALLER]
+
+
+async def _identity(request: web.Request) -> Identity:
+    credentials = services(request).credentials
+    return ANYBODY if credentials is None else await credentials.identity(_credential(request))
+
+
+def _credential(request: web.Request) -> str:
+    """The one that a request presents; empty for none. Raises Unauthenticated, InvalidArgument."""
+    authorized = bearer(request.headers.get("Authorization", ""))
+    presented = {authorized, request.headers.get(KEY_HEADER, "").strip()} - {""}
+    if len(presented) > 1:
+        raise InvalidArgument(f"Authorization and {KEY_HEADER} name different credentials: send one of them")
+    return presented.pop() if presented else ""
+
+
+def _refuse_in_address(request: web.Request) -> None:
+    if named := next((name for name in IN_ADDRESS if name in request.query), None):
+        raise InvalidArgument(
+            f"a key in the address (?{named}=) ends in logs and histories, so it is not taken there: send it as "
+            "`Authorization: Bearer KEY`, and revoke the one that was sent so",
+            field=named,
+        )

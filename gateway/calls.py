@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import grpc
 from aiohttp import web
 
+from ragmesh.rpc.auth.credentials import Credentials
 from ragmesh.rpc.config import Live
 from ragmesh.settings import Settings
 from ragmesh.v1 import AdminServiceStub, DocumentServiceStub, QueryServiceStub
@@ -20,6 +21,7 @@ class Services:
     documents: DocumentServiceStub
     query: QueryServiceStub
     admin: AdminServiceStub
+    credentials: Credentials | None  # None where the mesh is open
 
     @property
     def settings(self) -> Settings:

@@ -14,6 +14,7 @@ from ragmesh.v1 import (
     Document,
     DocumentError,
     Instance,
+    Key,
     Mesh,
     Model,
     SearchResult,
@@ -212,6 +213,22 @@ def dead_letter(message: DeadLetter) -> shapes.DeadLetter:
         "error": document_error(message.error) if message.error else None,
         "attempts": message.attempts,
         "failed_at": time(message.failed_at),
+    }
+
+
+def key(message: Key | None) -> shapes.Key:
+    """An API key, without its secret."""
+    message = message or Key()
+    return {
+        "id": message.id,
+        "tenant": message.tenant,
+        "name": message.name,
+        "scopes": [name(scope).lower() for scope in message.scopes],
+        "created_at": time(message.created_at),
+        "expires_at": time(message.expires_at),
+        "revoked_at": time(message.revoked_at),
+        "requests_per_minute": message.requests_per_minute,
+        "tokens_per_minute": message.tokens_per_minute,
     }
 
 

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+
+from ragmesh.access import Scope
 
 TEXT_MAX = 8192  # characters of a query or question
 Mode = Literal["hybrid", "dense", "sparse"]
@@ -58,6 +60,17 @@ class NewCollection(Strict):
     """A collection to create."""
 
     name: str = Field(description="lower-case letters, digits and dashes, at most 63")
+
+
+class KeyBody(Strict):
+    """An API key to make."""
+
+    tenant: str = Field("default", description="lower-case letters, digits and dashes, at most 63")
+    name: str = Field("", max_length=128, description="what it is for")
+    scopes: list[Scope] = Field([Scope.READ, Scope.WRITE], min_length=1, max_length=3)
+    expires_at: AwareDatetime | None = Field(None, description="when it ends by itself; never unless said")
+    requests_per_minute: int = Field(0, ge=0, lt=2**32, description="0 for what the mesh allows each caller")
+    tokens_per_minute: int = Field(0, ge=0, lt=2**32, description="0 for what the mesh allows each caller")
 
 
 class SearchBody(Strict):

@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, TypeAdapter
 
+from gateway.access import NEEDS, NOTHING, Need
 from gateway.paging import PAGE_SIZE_MAX, STATES
+from ragmesh.access import Scope
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -20,6 +22,10 @@ QUERY: Mapping[str, Any] = {
     "page_size": {"type": "integer", "minimum": 0, "maximum": PAGE_SIZE_MAX},
     "wait": {"type": "boolean"},
     "state": {"type": "string", "enum": list(STATES)},
+}
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, or a token of the issuer"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "an API key"},
 }
 PROBLEM = {"application/problem+json": {"schema": {"$ref": SCHEMAS.format(model="Problem")}}}
 PROBLEM_SCHEMA = {
@@ -49,6 +55,7 @@ class Operation:
     status: int = 200
     upload: bool = False
     media: str = ""  # what else it may answer with
+    needs: Need | None = None  # what a caller must have; a route that does not say so is for admins
 
 
 def documented(operation: Operation) -> Callable[[Handler], Handler]:
@@ -56,6 +63,7 @@ def documented(operation: Operation) -> Callable[[Handler], Handler]:
 
     def mark(handler: Handler) -> Handler:
         setattr(handler, OPERATION, operation)
+        setattr(handler, NEEDS, operation.needs)
         return handler
 
     return mark
@@ -80,7 +88,10 @@ def describe(app: web.Application) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "ragmesh", "version": version("ragmesh"), "description": "Answers from your documents."},
         "paths": paths,
-        "components": {"schemas": {**schemas.get("$defs", {}), "Problem": PROBLEM_SCHEMA}},
+        "components": {
+            "schemas": {**schemas.get("$defs", {}), "Problem": PROBLEM_SCHEMA},
+            "securitySchemes": SECURITY_SCHEMES,
+        },
     }
 
 
@@ -94,6 +105,9 @@ def _operation(path: str, method: str, operation: Operation) -> dict[str, Any]:
             "default": {"description": "a problem", "content": PROBLEM},
         },
     }
+    if operation.needs != NOTHING:
+        needed = [operation.needs or Scope.ADMIN]
+        described["security"] = [{name: needed} for name in SECURITY_SCHEMES]
     if body := _body(operation):
         described["requestBody"] = {"required": True, "content": body}
     return described

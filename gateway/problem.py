@@ -28,6 +28,10 @@ STATUS = {
     "DEADLINE_EXCEEDED": 504,
 }
 RETRY_AFTER_S = 1.0  # for what is worth trying again, where nobody knows better
+CHALLENGES = {  # RFC 6750
+    401: 'Bearer realm="ragmesh"',
+    403: 'Bearer realm="ragmesh", error="insufficient_scope"',
+}
 OPENAI_ROUTES = ("/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/rerank")
 
 
@@ -62,7 +66,9 @@ def problem(
     retry_s: float | None = None,
 ) -> web.Response:
     """An error as the route's clients expect it."""
-    headers = {"Retry-After": str(math.ceil(retry_s))} if retry_s else None
+    headers = {"Retry-After": str(math.ceil(retry_s))} if retry_s else {}
+    if status in CHALLENGES:
+        headers["WWW-Authenticate"] = CHALLENGES[status]
     if request.path.startswith(OPENAI_ROUTES):
         return web.Response(
             status=status,

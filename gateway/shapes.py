@@ -246,6 +246,33 @@ class DeadLetterPage(TypedDict):
     next_page_token: str
 
 
+class Key(TypedDict):
+    """An API key, without its secret."""
+
+    id: str
+    tenant: str
+    name: str
+    scopes: list[str]
+    created_at: str | None
+    expires_at: str | None
+    revoked_at: str | None
+    requests_per_minute: int
+    tokens_per_minute: int
+
+
+class MadeKey(Key):
+    """An API key as it is made: `key` is what callers present, and is shown this once."""
+
+    key: str
+
+
+class KeyPage(TypedDict):
+    """API keys, newest first."""
+
+    keys: list[Key]
+    next_page_token: str
+
+
 class Alive(TypedDict):
     """That the edge runs."""
 

@@ -1,7 +1,12 @@
 """Who calls, and what they may do."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+
+DEFAULT_TENANT = "default"
+KEY_PREFIX = "rm_"  # an API key begins so: people and scanners of leaked secrets know it by that
+TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 class Scope(StrEnum):
@@ -23,4 +28,11 @@ class Identity:
     tokens_per_minute: int = 0  # likewise
 
 
-ANYBODY = Identity(tenant="default", scopes=frozenset(Scope), subject="anybody")
+ALL = frozenset(Scope)
+ANYBODY = Identity(tenant=DEFAULT_TENANT, scopes=ALL, subject="anybody")  # where the mesh is open
+NOBODY = Identity(tenant="", scopes=frozenset(), subject="nobody")  # who has shown no credential yet
+
+
+def the_mesh(tenant: str = DEFAULT_TENANT) -> Identity:
+    """The mesh itself, at work for a tenant."""
+    return Identity(tenant, ALL, "mesh")

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 PREFIX = "RAGMESH_"
 HIDDEN = "********"
 
+SECRET_MIN_CHARS = 32
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 KIB = 1024
 MIB = 1024 * KIB
@@ -34,6 +35,15 @@ def _level(name: str) -> str:
     if name not in LEVELS:
         raise ValueError(f"it must be one of {', '.join(LEVELS)}")
     return name
+
+
+def _long_enough(secret: SecretStr) -> SecretStr:
+    if 0 < len(secret.get_secret_value()) < SECRET_MIN_CHARS:
+        raise ValueError(f"it must have at least {SECRET_MIN_CHARS} characters: try `openssl rand -hex 32`")
+    return secret
+
+
+ServiceSecret = Annotated[SecretStr, AfterValidator(_long_enough)]
 
 
 class Settings(BaseSettings):
@@ -53,6 +63,23 @@ class Settings(BaseSettings):
     listen: str = Field("127.0.0.1:0", description="host:port of this process's gRPC server")
 
     advertise: str = Field("", description="host that others reach this process at; empty for that of listen")
+
+    auth: Literal["open", "required"] = Field(
+        "open", description="open: whoever reaches the mesh may do all; required: callers present a key or a token"
+    )
+    api_key: SecretStr = Field(SecretStr(""), description="key that the SDK and the command line present")
+    service_secret: ServiceSecret = Field(
+        SecretStr(""), description="what parts of the mesh sign their calls with, the same for all of them"
+    )
+    service_secret_also: ServiceSecret = Field(
+        SecretStr(""), description="another that is believed too, while the secret is being exchanged"
+    )
+    auth_cache_s: float = Field(10.0, gt=0, le=300, description="how long a checked key is believed")
+    oidc_issuer: str = Field("", description="URL of the OpenID Connect issuer whose tokens are taken")
+    oidc_audience: str = Field("", description="what its tokens must be made for (`aud`)")
+    oidc_jwks_url: str = Field("", description="its keys; empty for those that its discovery document names")
+    oidc_tenant_claim: str = Field("tenant", min_length=1, description="claim of a token that names the tenant")
+    oidc_scope_claim: str = Field("scope", min_length=1, description="claim of a token that has its scopes")
 
     metrics_listen: str = Field("", description="host:port of this process's metrics; empty for none")
 
@@ -143,8 +170,6 @@ class Settings(BaseSettings):
     grpc_message_max_bytes: int = Field(4 * MIB, gt=0, description="largest gRPC message")
 
     mesh: str = Field("", description="profile of the mesh that the SDK and the command use: `ragmesh profile`")
-    api_key: SecretStr = Field(SecretStr(""), description="key that the SDK and the command present to the mesh")
-
     tls: bool = Field(False, description="call gRPC servers by TLS; tls_ca_file means so too")
     tls_cert_file: Path | None = Field(None, description="certificate of gRPC servers and clients")
     tls_key_file: Path | None = Field(None, description="its private key")
@@ -172,6 +197,8 @@ class Settings(BaseSettings):
             raise ValueError("chunk_overlap_tokens must be at most half of chunk_tokens")
         if bool(self.tls_cert_file) != bool(self.tls_key_file):
             raise ValueError("tls_cert_file and tls_key_file go together")
+        if self.oidc_issuer and not self.oidc_audience:
+            raise ValueError("oidc_issuer needs oidc_audience: tokens made for somebody else would open the mesh")
         return self
 
     @property

@@ -9,12 +9,17 @@ from ragmesh.rpc.channels import connect
 from ragmesh.rpc.config import Live, open_config
 from ragmesh.rpc.discovery import SERVICES
 from ragmesh.rpc.server import run, serving
+from ragmesh.storage import database as sql
 from ragmesh.storage.vectors.milvus import CHANNEL_OPTIONS
 from ragmesh.v1 import DocumentServiceStub
+from svc_admin.access import AccessServicer
 from svc_admin.backends import Backends
 from svc_admin.configuration import Configuration
 from svc_admin.dead_letters import DeadLetters
 from svc_admin.instances import Instances
+from svc_admin.key_store import SqlKeys
+from svc_admin.keys import KeyRing
+from svc_admin.migrations import MIGRATIONS
 from svc_admin.service import AdminServicer
 
 
@@ -28,6 +33,9 @@ async def main(live: Live) -> None:
             settings.milvus_uri, token=settings.milvus_token.get_secret_value(), grpc_options=CHANNEL_OPTIONS
         )
         opened.push_async_callback(milvus.close)
+        database = await opened.enter_async_context(sql.connect(settings.database))
+        await sql.migrate(database, MIGRATIONS)
+        keys = KeyRing(SqlKeys(database))
         backends = Backends(triton, milvus, settings.milvus_uri)
         documents = DocumentServiceStub(channels["document"])
         servicer = AdminServicer(
@@ -35,11 +43,13 @@ async def main(live: Live) -> None:
             instances=Instances(channels),
             documents=documents,
             dead_letters=DeadLetters(documents, settings.call_timeout_s),
+            keys=keys,
             backends=backends.observe,
             models=backends.models,
             timeout_s=settings.call_timeout_s,
         )
-        running = await opened.enter_async_context(serving("admin", [servicer], live))
+        servicers = (servicer, AccessServicer(keys))
+        running = await opened.enter_async_context(serving("admin", servicers, live, check_key=keys.authenticate))
         await running.stopped()
 
 

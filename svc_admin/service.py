@@ -14,27 +14,35 @@ from ragmesh.v1 import (
     AdminServiceServicer,
     Backend,
     Config,
+    CreateKeyRequest,
+    CreateKeyResponse,
     DocumentServiceStub,
     GetConfigRequest,
     GetIngestStatsRequest,
     GetMeshRequest,
     GetStatsRequest,
+    Key,
     ListDeadLettersRequest,
     ListDeadLettersResponse,
+    ListKeysRequest,
+    ListKeysResponse,
     ListModelsRequest,
     ListModelsResponse,
     Mesh,
     Model,
     ReplayDeadLettersRequest,
     ReplayDeadLettersResponse,
+    RevokeKeyRequest,
     SetConfigRequest,
     Stats,
     WatchConfigRequest,
     WatchMeshRequest,
 )
+from svc_admin import access
 from svc_admin.configuration import Configuration
 from svc_admin.dead_letters import DeadLetters
 from svc_admin.instances import Instances, load_by_service
+from svc_admin.keys import KeyRing
 
 WATCH_EVERY_S = 1.0
 
@@ -58,6 +66,7 @@ class AdminServicer(AdminServiceServicer):
         instances: Instances,
         documents: DocumentServiceStub,
         dead_letters: DeadLetters,
+        keys: KeyRing,
         backends: Callable[[], Awaitable[Sequence[Backend]]],
         models: Callable[[], Awaitable[Sequence[Model]]],
         timeout_s: float,
@@ -66,6 +75,7 @@ class AdminServicer(AdminServiceServicer):
         self._instances = instances
         self._documents = documents
         self._dead_letters = dead_letters
+        self._keys = keys
         self._backends = backends
         self._models = models
         self._timeout_s = timeout_s
@@ -118,6 +128,15 @@ class AdminServicer(AdminServiceServicer):
         self, request: ReplayDeadLettersRequest, context: grpc.aio.ServicerContext
     ) -> ReplayDeadLettersResponse:
         return await self._dead_letters.replay(request)
+
+    async def create_key(self, request: CreateKeyRequest, context: grpc.aio.ServicerContext) -> CreateKeyResponse:
+        return await access.create(self._keys, request)
+
+    async def list_keys(self, request: ListKeysRequest, context: grpc.aio.ServicerContext) -> ListKeysResponse:
+        return await access.page(self._keys, request)
+
+    async def revoke_key(self, request: RevokeKeyRequest, context: grpc.aio.ServicerContext) -> Key:
+        return access.message_of(await self._keys.revoke(request.id))
 
     load_model = _later("load models while it runs")
     unload_model = _later("unload models while it runs")

@@ -6,15 +6,18 @@ The real services stand behind it in tests/e2e; here they must fail, hang and wa
 import asyncio
 import json
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.typedefs import Handler
 
 from gateway.app import make_app
 from gateway.calls import Services
 from ragmesh import errors
+from ragmesh.rpc.auth.credentials import Credentials
 from ragmesh.rpc.channels import open_channel
 from ragmesh.rpc.config import Live
 from ragmesh.rpc.context import tenant
@@ -259,7 +262,10 @@ async def scripted_services() -> AsyncIterator[tuple[str, tuple[Documents, Queri
 
 
 @asynccontextmanager
-async def an_edge(**settings) -> AsyncIterator[Edge]:
+async def an_edge(
+    credentials: Credentials | None = None, extra: Mapping[str, Handler] | None = None, **settings
+) -> AsyncIterator[Edge]:
+    """With `credentials` it asks who calls; `extra` has routes of the test's own."""
     configured = Settings(**settings)
     async with AsyncExitStack() as behind, AsyncExitStack() as opened:
         address, servicers = await behind.enter_async_context(scripted_services())
@@ -270,8 +276,11 @@ async def an_edge(**settings) -> AsyncIterator[Edge]:
             documents=DocumentServiceStub(channel),
             query=QueryServiceStub(channel),
             admin=AdminServiceStub(channel),
+            credentials=credentials,
         )
-        async with TestClient(TestServer(make_app(services))) as client:
+        app = make_app(services)
+        app.add_routes([web.get(path, handler) for path, handler in (extra or {}).items()])
+        async with TestClient(TestServer(app)) as client:
             yield Edge(client, behind, servicers)
 
 

@@ -7,6 +7,7 @@ from gateway.bodies import respond
 from gateway.calls import services
 from gateway.openapi import Operation, documented
 from gateway.paging import page_of
+from ragmesh.access import Scope
 from ragmesh.rpc.context import CallOptions, outgoing
 from ragmesh.rpc.errors import translated
 from ragmesh.v1 import (
@@ -21,7 +22,7 @@ routes = web.RouteTableDef()
 
 
 @routes.get("/v1/admin/mesh")
-@documented(Operation("Every instance and backing server, with its health", shapes.Mesh))
+@documented(Operation("Every instance and backing server, with its health", shapes.Mesh, needs=Scope.ADMIN))
 async def mesh(request: web.Request) -> web.Response:
     with translated():
         seen = await services(request).admin.get_mesh(GetMeshRequest(), **_short(request))
@@ -29,7 +30,7 @@ async def mesh(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/admin/stats")
-@documented(Operation("Counts of documents, chunks and calls", shapes.Stats))
+@documented(Operation("Counts of documents, chunks and calls", shapes.Stats, needs=Scope.ADMIN))
 async def stats(request: web.Request) -> web.Response:
     with translated():
         counted = await services(request).admin.get_stats(GetStatsRequest(), **_short(request))
@@ -37,7 +38,7 @@ async def stats(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/admin/config")
-@documented(Operation("The settings in effect, secrets hidden", shapes.Config))
+@documented(Operation("The settings in effect, secrets hidden", shapes.Config, needs=Scope.ADMIN))
 async def config(request: web.Request) -> web.Response:
     with translated():
         settings = await services(request).admin.get_config(GetConfigRequest(), **_short(request))
@@ -45,7 +46,7 @@ async def config(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/admin/models")
-@documented(Operation("The models of the inference server", shapes.Models))
+@documented(Operation("The models of the inference server", shapes.Models, needs=Scope.ADMIN))
 async def models(request: web.Request) -> web.Response:
     with translated():
         known = await services(request).admin.list_models(ListModelsRequest(), **_short(request))
@@ -53,7 +54,11 @@ async def models(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/admin/dead-letters")
-@documented(Operation("Documents that were given up", shapes.DeadLetterPage, query=("page_size", "page_token")))
+@documented(
+    Operation(
+        "Documents that were given up", shapes.DeadLetterPage, query=("page_size", "page_token"), needs=Scope.ADMIN
+    )
+)
 async def dead_letters(request: web.Request) -> web.Response:
     page = page_of(request)
     with translated():

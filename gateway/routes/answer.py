@@ -11,6 +11,7 @@ from gateway.bodies import read, respond
 from gateway.calls import services
 from gateway.models import AnswerBody, AnswerOptions, ChatBody
 from gateway.openapi import Operation, documented
+from ragmesh.access import Scope
 from ragmesh.errors import InvalidArgument
 from ragmesh.v1 import AnswerError, AnswerEvent, AnswerRequest, Done, SearchMode, Speaker, Turn
 
@@ -24,6 +25,7 @@ routes = web.RouteTableDef()
         shapes.Answer,
         body=AnswerBody,
         media="text/event-stream",
+        needs=Scope.READ,
     )
 )
 async def answer(request: web.Request) -> web.StreamResponse:
@@ -38,6 +40,7 @@ async def answer(request: web.Request) -> web.StreamResponse:
         shapes.Answer,
         body=ChatBody,
         media="text/event-stream",
+        needs=Scope.READ,
     )
 )
 async def chat(request: web.Request) -> web.StreamResponse:

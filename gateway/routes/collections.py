@@ -8,6 +8,7 @@ from gateway.calls import services
 from gateway.models import NewCollection
 from gateway.openapi import Operation, documented
 from gateway.paging import page_of
+from ragmesh.access import Scope
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
 from ragmesh.v1 import (
@@ -21,7 +22,7 @@ routes = web.RouteTableDef()
 
 
 @routes.post("/v1/collections")
-@documented(Operation("Create a collection", shapes.Collection, body=NewCollection, status=201))
+@documented(Operation("Create a collection", shapes.Collection, body=NewCollection, status=201, needs=Scope.WRITE))
 async def create(request: web.Request) -> web.Response:
     mesh, body = services(request), await read(request, NewCollection)
     with translated():
@@ -32,7 +33,9 @@ async def create(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/collections")
-@documented(Operation("List collections", shapes.CollectionPage, query=("page_size", "page_token")))
+@documented(
+    Operation("List collections", shapes.CollectionPage, query=("page_size", "page_token"), needs=Scope.READ)
+)
 async def list_all(request: web.Request) -> web.Response:
     mesh, page = services(request), page_of(request)
     with translated():
@@ -45,7 +48,7 @@ async def list_all(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/collections/{collection}")
-@documented(Operation("A collection", shapes.Collection))
+@documented(Operation("A collection", shapes.Collection, needs=Scope.READ))
 async def get(request: web.Request) -> web.Response:
     mesh = services(request)
     with translated():
@@ -56,7 +59,7 @@ async def get(request: web.Request) -> web.Response:
 
 
 @routes.delete("/v1/collections/{collection}")
-@documented(Operation("Delete a collection with all its documents", status=204))
+@documented(Operation("Delete a collection with all its documents", status=204, needs=Scope.WRITE))
 async def delete(request: web.Request) -> web.Response:
     mesh = services(request)
     with translated():

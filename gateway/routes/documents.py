@@ -15,6 +15,7 @@ from gateway.calls import Services, services
 from gateway.openapi import Operation, documented
 from gateway.paging import flag, page_of, state_of
 from gateway.upload import upload_of
+from ragmesh.access import Scope
 from ragmesh.errors import Aborted
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
@@ -44,6 +45,7 @@ routes = web.RouteTableDef()
         query=("name", "metadata", "wait"),
         upload=True,
         status=202,
+        needs=Scope.WRITE,
     )
 )
 async def upload(request: web.Request) -> web.Response:
@@ -59,7 +61,12 @@ async def upload(request: web.Request) -> web.Response:
 
 @routes.get("/v1/collections/{collection}/documents")
 @documented(
-    Operation("List documents, newest first", shapes.DocumentPage, query=("page_size", "page_token", "state"))
+    Operation(
+        "List documents, newest first",
+        shapes.DocumentPage,
+        query=("page_size", "page_token", "state"),
+        needs=Scope.READ,
+    )
 )
 async def list_all(request: web.Request) -> web.Response:
     mesh, page = services(request), page_of(request)
@@ -78,7 +85,7 @@ async def list_all(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/documents/{id}")
-@documented(Operation("A document and what became of it", shapes.Document))
+@documented(Operation("A document and what became of it", shapes.Document, needs=Scope.READ))
 async def get(request: web.Request) -> web.Response:
     mesh = services(request)
     with translated():
@@ -89,7 +96,7 @@ async def get(request: web.Request) -> web.Response:
 
 
 @routes.delete("/v1/documents/{id}")
-@documented(Operation("Delete a document: no later search finds it", status=204))
+@documented(Operation("Delete a document: no later search finds it", status=204, needs=Scope.WRITE))
 async def delete(request: web.Request) -> web.Response:
     mesh = services(request)
     with translated():
@@ -100,7 +107,14 @@ async def delete(request: web.Request) -> web.Response:
 
 
 @routes.post("/v1/documents/{id}/reprocess")
-@documented(Operation("Index a document anew; what is searchable stays so until then", shapes.Document, status=202))
+@documented(
+    Operation(
+        "Index a document anew; what is searchable stays so until then",
+        shapes.Document,
+        status=202,
+        needs=Scope.WRITE,
+    )
+)
 async def reprocess(request: web.Request) -> web.Response:
     mesh = services(request)
     with translated():
@@ -112,14 +126,18 @@ async def reprocess(request: web.Request) -> web.Response:
 
 @routes.get("/v1/documents/{id}/events", allow_head=False)
 @documented(
-    Operation("Follow a document until it is READY or FAILED: SSE `document` events", media="text/event-stream")
+    Operation(
+        "Follow a document until it is READY or FAILED: SSE `document` events",
+        media="text/event-stream",
+        needs=Scope.READ,
+    )
 )
 async def events(request: web.Request) -> web.StreamResponse:
     return await sse.stream(request, _shown(_watch(services(request), request.match_info["id"])))
 
 
 @routes.get("/v1/documents/{id}/content", allow_head=False)
-@documented(Operation("The original bytes", media="application/octet-stream"))
+@documented(Operation("The original bytes", media="application/octet-stream", needs=Scope.READ))
 async def content(request: web.Request) -> web.StreamResponse:
     mesh = services(request)
     call = mesh.documents.download_document(

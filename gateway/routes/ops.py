@@ -7,12 +7,14 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway import messages, openapi, shapes
+from gateway.access import NOTHING, for_everybody
 from gateway.bodies import respond
 from gateway.calls import Services, services
 from gateway.openapi import Operation, documented
 from gateway.pages import DOCS, HOME, PAGE_POLICY
+from ragmesh.access import Scope, the_mesh
 from ragmesh.errors import MeshError
-from ragmesh.rpc.context import outgoing
+from ragmesh.rpc.context import acting, outgoing
 from ragmesh.rpc.health import SERVING, ask_health
 from ragmesh.v1 import GetMeshRequest
 
@@ -24,13 +26,13 @@ routes = web.RouteTableDef()
 
 
 @routes.get("/healthz")
-@documented(Operation("Whether the edge is alive", shapes.Alive))
+@documented(Operation("Whether the edge is alive", shapes.Alive, needs=NOTHING))
 async def healthz(request: web.Request) -> web.Response:
     return respond(shapes.Alive(status="alive"))
 
 
 @routes.get("/readyz")
-@documented(Operation("Whether the mesh can serve, and which part can't", shapes.Readiness))
+@documented(Operation("Whether the mesh can serve, and which part can't", shapes.Readiness, needs=NOTHING))
 async def readyz(request: web.Request) -> web.Response:
     mesh = services(request)
     own, backends = await asyncio.gather(_services(mesh), _backends(mesh))
@@ -40,23 +42,25 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 @routes.get("/metrics")
-@documented(Operation("Prometheus metrics of the edge", media="text/plain"))
+@documented(Operation("Prometheus metrics of the edge", media="text/plain", needs=Scope.ADMIN))
 async def metrics(request: web.Request) -> web.Response:
     return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 @routes.get("/openapi.json")
-@documented(Operation("This description", media="application/json"))
+@documented(Operation("This description", media="application/json", needs=NOTHING))
 async def description(request: web.Request) -> web.Response:
     return respond(openapi.describe(request.app))
 
 
 @routes.get("/docs")
+@for_everybody
 async def docs(request: web.Request) -> web.Response:
     return _page(DOCS)
 
 
 @routes.get("/")
+@for_everybody
 async def home(request: web.Request) -> web.Response:
     return _page(HOME)
 
@@ -74,7 +78,8 @@ async def _services(mesh: Services) -> dict[str, str]:
 async def _backends(mesh: Services) -> dict[str, str]:
     """What the admin service sees of Triton and Milvus; nothing where it does not answer."""
     try:
-        seen = await mesh.admin.get_mesh(GetMeshRequest(), **outgoing(BACKENDS_WITHIN_S))
+        with acting(the_mesh()):  # whoever asks hears only who is ready
+            seen = await mesh.admin.get_mesh(GetMeshRequest(), **outgoing(BACKENDS_WITHIN_S))
     except (grpc.aio.AioRpcError, MeshError):
         return {}
     return {backend.role: messages.name(backend.health) for backend in seen.backends}

@@ -7,6 +7,7 @@ from gateway.bodies import read, respond
 from gateway.calls import services
 from gateway.models import SearchBody, SuggestionsBody
 from gateway.openapi import Operation, documented
+from ragmesh.access import Scope
 from ragmesh.errors import InvalidArgument
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
@@ -16,7 +17,7 @@ routes = web.RouteTableDef()
 
 
 @routes.post("/v1/collections/{collection}/search")
-@documented(Operation("Find passages", shapes.Found, body=SearchBody))
+@documented(Operation("Find passages", shapes.Found, body=SearchBody, needs=Scope.READ))
 async def search(request: web.Request) -> web.Response:
     mesh, body = services(request), await read(request, SearchBody)
     with translated():
@@ -40,7 +41,11 @@ async def search(request: web.Request) -> web.Response:
 
 
 @routes.post("/v1/collections/{collection}/suggestions")
-@documented(Operation("Propose questions that the documents can answer", shapes.Questions, body=SuggestionsBody))
+@documented(
+    Operation(
+        "Propose questions that the documents can answer", shapes.Questions, body=SuggestionsBody, needs=Scope.READ
+    )
+)
 async def suggestions(request: web.Request) -> web.Response:
     mesh, body = services(request), await read(request, SuggestionsBody)
     if body.document_id is not None and body.answer is not None:

@@ -51,6 +51,7 @@ PLACES: Mapping[str, Place] = MappingProxyType(
         "eval": Place("evaluate", "Measures search and answers with questions whose sources are known."),
         "bench": Place("operate", "Measures the running mesh beside the bare engines.", "bench"),
         "profile": Place("profile", "Names meshes, and chooses the one to use.", has_commands=True),
+        "keys": Place("keys", "Makes, lists and ends API keys.", has_commands=True),
         "models": Place("models", "Builds and lists the models that the mesh uses.", has_commands=True),
     }
 )

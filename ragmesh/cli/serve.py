@@ -15,8 +15,9 @@ from ragmesh.errors import InvalidArgument
 from ragmesh.inference import build
 from ragmesh.inference.preflight import CannotStart, installation, require_plain
 from ragmesh.inference.weights.e5 import UnreadableWeights
+from ragmesh.rpc.auth.exposure import Exposed, require_closed
 from ragmesh.settings import Settings
-from ragmesh.up import servers
+from ragmesh.up import secret, servers
 from ragmesh.up.board import LiveBoard, PlainBoard
 from ragmesh.up.mesh import Mesh, running, when_asked_to_stop
 from ragmesh.up.plan import BadReplicas, Plan, PortTaken, Replicas, plan
@@ -34,6 +35,7 @@ REFUSALS = (
     AlreadyRunning,
     BadReplicas,
     CannotStart,
+    Exposed,
     PortTaken,
     UnreadableWeights,
     UnusableFolder,
@@ -42,6 +44,10 @@ REFUSALS = (
 Board = PlainBoard | LiveBoard
 Then = Callable[[Settings], Awaitable[None]]  # what is done once the mesh is ready
 
+OPEN = (
+    "open: every program on this machine may read and change all documents; nothing else can reach it."
+    " RAGMESH_AUTH=required asks for keys (docs/security.md)"
+)
 SAMPLES_COLLECTION = "samples"
 SAMPLE_QUESTION = "How much may a hotel cost a night?"
 
@@ -116,7 +122,8 @@ def _keep_up(settings: Settings, board: Board, then: Then, replicas: Replicas | 
         installation()
         require_plain(settings.home, settings.models)
         with locked(settings.home):
-            planned = plan(settings, replicas)
+            require_closed(settings, "host", settings.host)
+            planned = plan(secret.ensured(settings), replicas)
             servers.install(settings, board.say)
             build.build(settings, lambda step, share: board.say(f"models {share:4.0%}: {step}"))
             run(_serve(planned, board, then))
@@ -134,6 +141,8 @@ async def _serve(planned: Plan, board: Board, then: Then) -> None:
 async def _work(mesh: Mesh, board: Board, then: Then, stop: asyncio.Event) -> None:
     await mesh.ready()
     board.say(f"ready {mesh.plan.url}")
+    if mesh.plan.settings.auth == "open":
+        board.say(OPEN)
     await then(mesh.plan.settings)
     board.say(
         f"\nserving on {mesh.plan.url} (API: {mesh.plan.url}/docs)"

@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self, TypeVar
 import grpc
 
 from ragmesh.errors import InvalidArgument, MeshError, ResourceExhausted, Unavailable
+from ragmesh.rpc.auth.present import present_of
 from ragmesh.rpc.channels import connect
 from ragmesh.rpc.context import CallOptions, bound, outgoing
 from ragmesh.rpc.errors import translated
@@ -43,6 +44,7 @@ class Connection:
         """`retries` is how often a call that is safe to repeat is repeated."""
         self._settings = settings
         self._tenant = tenant
+        self._present = present_of(settings)
         self._retries = retries
         self._open = AsyncExitStack()
 
@@ -69,10 +71,8 @@ class Connection:
     def _options(self, timeout_s: float | None = None) -> CallOptions:
         """Deadline and metadata of a call; the settings' usual deadline where none is given."""
         with bound(tenant=self._tenant):  # for each call: whichever task makes it, it is this client's
-            options = outgoing(self._settings.call_timeout_s if timeout_s is None else timeout_s)
-        if key := self._settings.api_key.get_secret_value():
-            options["metadata"] = [*options["metadata"], ("authorization", f"Bearer {key}")]
-        return options
+            given_s = self._settings.call_timeout_s if timeout_s is None else timeout_s
+            return outgoing(given_s, self._present)
 
     async def _call(
         self, method: Callable[..., Awaitable[Answer]], request: object, timeout_s: float | None = None

@@ -1,4 +1,4 @@
-"""What every call to a server of ragmesh goes through: context, limit, trace, log, metrics, errors."""
+"""What every call to a server of ragmesh goes through: context, limit, gate, trace, log, metrics, errors."""
 
 import asyncio
 import time
@@ -13,6 +13,8 @@ from opentelemetry import trace
 
 from ragmesh.errors import Internal, InvalidArgument, MeshError, ResourceExhausted
 from ragmesh.rpc import context as calls
+from ragmesh.rpc.auth.gate import Gate
+from ragmesh.rpc.auth.needs import OPEN
 from ragmesh.rpc.config import Live
 from ragmesh.rpc.errors import details_of, status_of
 from ragmesh.rpc.load import Load
@@ -20,7 +22,7 @@ from ragmesh.telemetry import traces
 
 log = structlog.get_logger()
 
-UNCOUNTED = ("/grpc.health.", "/grpc.reflection.", "/ragmesh.v1.InstanceService/")
+UNCOUNTED = "/ragmesh.v1.InstanceService/"  # how a process does is asked every moment
 BUSY_RETRY_S = 1.0
 
 
@@ -34,9 +36,10 @@ class Malformed:
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps each handler, so that handlers only translate and delegate, and raise `ragmesh.errors`."""
 
-    def __init__(self, load: Load, live: Live) -> None:
+    def __init__(self, load: Load, live: Live, gate: Gate) -> None:
         self._load = load
         self._live = live
+        self._gate = gate
 
     async def intercept_service(
         self,
@@ -46,9 +49,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Takes the place of the handler that the server would have called."""
         handler = await continuation(handler_call_details)
         method: str = handler_call_details.method
-        if handler is None or method.startswith(UNCOUNTED):
+        if handler is None or method.startswith(OPEN):
             return handler
         metadata = _text_metadata(handler_call_details)
+        if method.startswith(UNCOUNTED):
+            return self._admitted(handler, method, metadata)
         arity = f"{_side(handler.request_streaming)}_{_side(handler.response_streaming)}"
         behaviour = getattr(handler, arity)
 
@@ -72,15 +77,27 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             response_serializer=handler.response_serializer,
         )
 
+    def _admitted(self, handler: Any, method: str, metadata: dict[str, str]) -> Any:
+        """A handler behind the gate, and nothing more."""
+
+        async def answer(request: Any, context: grpc.aio.ServicerContext) -> Any:
+            try:
+                await self._gate.admit(method, metadata)
+            except MeshError as error:
+                await _abort(context, error)
+            return await handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
     @asynccontextmanager
     async def _call(
         self, method: str, metadata: dict[str, str], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[None]:
-        calls.enter(
-            metadata.get(calls.TENANT_KEY, calls.DEFAULT_TENANT),
-            metadata.get(calls.REQUEST_ID_KEY) or calls.new_request_id(),
-            context.time_remaining(),
-        )
+        calls.enter(metadata.get(calls.REQUEST_ID_KEY) or calls.new_request_id(), context.time_remaining())
         span = traces.begin_server_span(method.removeprefix("/"), metadata)
         began, code = time.perf_counter(), "OK"
         self._load.begin()
@@ -91,6 +108,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     f"this server handles {most} calls at once, and that many are running",
                     retry_after_s=BUSY_RETRY_S,
                 )
+            calls.identify(await self._gate.admit(method, metadata))
             yield
         except (asyncio.CancelledError, GeneratorExit):
             code = "CANCELLED"

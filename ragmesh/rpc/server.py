@@ -24,7 +24,11 @@ from grpc_health.v1.health import aio as health_aio  # pyright: ignore[reportAtt
 from pydantic import ValidationError
 
 from ragmesh import settings as configuration
-from ragmesh.rpc import reflection
+from ragmesh.rpc import context, reflection
+from ragmesh.rpc.auth.credentials import CheckKey
+from ragmesh.rpc.auth.exposure import Exposed, require_closed
+from ragmesh.rpc.auth.gate import Gate, gate_of
+from ragmesh.rpc.auth.tokens import Signer
 from ragmesh.rpc.channels import read
 from ragmesh.rpc.config import Live, following
 from ragmesh.rpc.discovery import Endpoint, discover
@@ -85,6 +89,7 @@ def run(service: str, main: Callable[[Live], Awaitable[None]]) -> None:
     logs.name_process(service)
     traces.configure(settings, service)
     metrics.serve(settings)
+    _close(settings)
     gc.freeze()  # what is there for good: looking through it now and then would stop all calls for 0.2 s
 
     async def awaited() -> None:
@@ -98,19 +103,47 @@ def run(service: str, main: Callable[[Live], Awaitable[None]]) -> None:
         uvloop.run(awaited())
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    except Exposed as error:
+        sys.exit(str(error))
+
+
+def _close(settings: Settings) -> None:
+    """Lets this process sign its calls where others ask who calls, and ends it where it would be open to others."""
+    try:
+        require_closed(settings, "listen", settings.listen.rpartition(":")[0])
+        if settings.auth == "required":
+            context.present_by(Signer.of(settings).present)
+    except ValueError as error:
+        sys.exit(str(error))
 
 
 @asynccontextmanager
 async def serving(
-    service: str, servicers: Sequence[Servicer], live: Live, *, pressure: Callable[[], float] = lambda: 0.0
+    service: str,
+    servicers: Sequence[Servicer],
+    live: Live,
+    *,
+    pressure: Callable[[], float] = lambda: 0.0,
+    check_key: CheckKey | None = None,
 ) -> AsyncIterator[Running]:
     """Serves gRPC on the settings' `listen` inside the block, and is found there by others.
 
     Leaving it drains: callers stop coming, calls that run are finished, new ones are refused. `pressure` tells how
-    close it comes to all that it can do in time, for those who let it go first.
+    close it comes to all that it can do in time, for those who let it go first. `check_key` checks API keys, the
+    admin service where it is not given. Raises Exposed where others would reach an open server.
     """
+    settings = live.now
+    require_closed(settings, "listen", settings.listen.rpartition(":")[0])
+    async with gate_of(settings, check_key) as gate, _serving(service, servicers, live, pressure, gate) as running:
+        yield running
+
+
+@asynccontextmanager
+async def _serving(
+    service: str, servicers: Sequence[Servicer], live: Live, pressure: Callable[[], float], gate: Gate
+) -> AsyncIterator[Running]:
     settings, identity = live.now, Identity(service, pressure=pressure)
-    server = grpc.aio.server(interceptors=[CallInterceptor(identity.load, live)], options=_options(settings))
+    server = grpc.aio.server(interceptors=[CallInterceptor(identity.load, live, gate)], options=_options(settings))
     health_of = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_of, server)
     for servicer in (*servicers, InstanceServicer(identity)):

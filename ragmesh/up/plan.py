@@ -149,6 +149,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "discovery_url",
         "embedder",
         "models_dir",
+        "auth",
+        "service_secret",
     )
     values = {name: getattr(settings, name) for name in names}
     return {f"{PREFIX}{name.upper()}": _plain(value) for name, value in values.items() if value is not None}

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 import psutil
 
 from ragmesh.settings import Settings
+from ragmesh.up import secret
 
 if TYPE_CHECKING:
     from ragmesh.up.plan import Plan  # needs what the servers need, which clients go without
 
-SHARED = ("host", "port", "triton_url", "triton_metrics_url", "milvus_uri", "discovery_url", "embedder")
+SHARED = ("auth", "host", "port", "triton_url", "triton_metrics_url", "milvus_uri", "discovery_url", "embedder")
 
 
 class AlreadyRunning(RuntimeError):
@@ -104,7 +105,10 @@ def read(data_dir: Path) -> dict[str, Any] | None:
 def of_running_mesh(settings: Settings) -> Settings:
     """The settings with the addresses of the mesh that runs on their data folder, where one does."""
     state = read(settings.home)
-    return settings.model_copy(update={name: state[name] for name in SHARED}) if state else settings
+    if not state:
+        return settings
+    found = settings.model_copy(update={name: state[name] for name in SHARED})
+    return found if found.auth == "open" else secret.known(found)
 
 
 def remove_leftovers(data_dir: Path) -> int:

@@ -14,6 +14,8 @@ import pytest
 from bench import quality
 from bench.corpus import synthetic, xquad
 from bench.edge import Edge
+from ragmesh.settings import Settings
+from ragmesh.up.state import of_running_mesh
 from tests.mesh import running_mesh
 from tests.triton_server import CACHE
 
@@ -44,7 +46,7 @@ async def measured(request, corpora, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     async with (
         running_mesh(folder, "--embedder", request.param, RAGMESH_MODELS_DIR=models) as mesh,
-        Edge.at(mesh.url) as edge,
+        Edge.of(of_running_mesh(Settings(data_dir=mesh.data_dir))) as edge,
     ):
         found = {}
         for language, corpus in corpora.items():

@@ -56,6 +56,17 @@ def test_settings_that_do_not_fit_together_are_refused(monkeypatch):
         configuration.load()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [("SERVICE_SECRET", "short", "at least 32"), ("OIDC_ISSUER", "https://issuer.example", "needs oidc_audience")],
+)
+def test_settings_that_would_open_the_mesh_are_refused(monkeypatch, name, value, advice):
+    monkeypatch.setenv(f"RAGMESH_{name}", value)
+
+    with pytest.raises(ValidationError, match=advice):
+        configuration.load()
+
+
 def test_what_is_not_set_lies_in_the_data_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("RAGMESH_DATA_DIR", str(tmp_path))
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragmesh.settings import Settings
-from ragmesh.up import state
+from ragmesh.up import secret, state
 from ragmesh.up.keeper import Backoff, Keeper, Phase
 from ragmesh.up.logfile import LogFile
 from ragmesh.up.plan import PORTS, BadReplicas, PortTaken, Program, edge_port, free_ports, plan
@@ -246,6 +246,30 @@ def test_clients_find_the_mesh_that_runs_on_their_data_folder(tmp_path):
     assert state.of_running_mesh(mine).discovery_url == planned.settings.discovery_url
     state.remove(tmp_path)
     assert state.read(tmp_path) is None
+
+
+def test_a_closed_mesh_makes_its_secret_once_for_its_owner_and_the_command_of_that_owner_finds_it(tmp_path):
+    settings = secret.ensured(Settings(data_dir=tmp_path, port=0, auth="required"))
+    made = settings.service_secret.get_secret_value()
+    planned = plan(settings)
+    (tmp_path / "run").mkdir()
+    state.write(planned, {})
+
+    assert len(made) >= 64
+    assert secret.ensured(Settings(data_dir=tmp_path, auth="required")).service_secret.get_secret_value() == made
+    assert (tmp_path / "service.secret").stat().st_mode & 0o777 == 0o600
+    assert {program.environment["RAGMESH_SERVICE_SECRET"] for program in planned.programs} == {made}
+    found = state.of_running_mesh(Settings(data_dir=tmp_path))
+    assert (found.auth, found.service_secret.get_secret_value()) == ("required", made)
+    assert made not in (tmp_path / "run" / "mesh.json").read_text()
+
+
+def test_an_open_mesh_has_no_secret_and_one_that_is_set_is_not_replaced(tmp_path):
+    given = Settings(data_dir=tmp_path, auth="required", service_secret="s" * 32)
+
+    assert secret.ensured(Settings(data_dir=tmp_path)).service_secret.get_secret_value() == ""
+    assert secret.ensured(given) == given
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_state_whose_process_is_gone_or_replaced_is_nobodys(tmp_path):

@@ -16,6 +16,7 @@ from gateway.openai.bodies import ChatCompletionBody, ChatMessage, read_openai
 from gateway.openai.names import collection_of, unknown
 from gateway.openai.stream import stream
 from gateway.openapi import Operation, documented
+from ragmesh.access import Scope
 from ragmesh.errors import InvalidArgument, NotFound
 from ragmesh.rpc.context import request_id
 from ragmesh.v1 import AnswerEvent, AnswerRequest, Done, FinishReason, SearchMode, Sources, Speaker, Turn, Usage
@@ -34,6 +35,7 @@ PIECE = "chat.completion.chunk"
         shapes.ChatCompletion,
         body=ChatCompletionBody,
         media="text/event-stream",
+        needs=Scope.READ,
     )
 )
 async def chat_completions(request: web.Request) -> web.StreamResponse:

@@ -17,6 +17,7 @@ from gateway.openai.names import known, unknown
 from gateway.openai.stream import stream
 from gateway.openapi import Operation, documented
 from gateway.routes.openai.chat import finish_reason
+from ragmesh.access import Scope
 from ragmesh.rpc.context import request_id
 from ragmesh.v1 import CompleteRequest, ModelRole, Usage
 
@@ -30,6 +31,7 @@ routes = web.RouteTableDef()
         shapes.Completion,
         body=CompletionBody,
         media="text/event-stream",
+        needs=Scope.READ,
     )
 )
 async def completions(request: web.Request) -> web.StreamResponse:

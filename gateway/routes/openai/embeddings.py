@@ -11,6 +11,7 @@ from gateway.openai import shapes
 from gateway.openai.bodies import EmbeddingsBody, read_openai
 from gateway.openai.names import unknown
 from gateway.openapi import Operation, documented
+from ragmesh.access import Scope
 from ragmesh.errors import InvalidArgument, Unimplemented
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
@@ -20,7 +21,7 @@ routes = web.RouteTableDef()
 
 
 @routes.post("/v1/embeddings")
-@documented(Operation("Vectors, in OpenAI's shape", shapes.Embeddings, body=EmbeddingsBody))
+@documented(Operation("Vectors, in OpenAI's shape", shapes.Embeddings, body=EmbeddingsBody, needs=Scope.READ))
 async def embeddings(request: web.Request) -> web.Response:
     mesh, body = services(request), await read_openai(request, EmbeddingsBody)
     texts = [body.input] if isinstance(body.input, str) else body.input
@@ -45,7 +46,7 @@ async def embeddings(request: web.Request) -> web.Response:
 
 
 @routes.post("/v1/rerank")
-@documented(Operation("Not in this version: no reranking model is loaded", status=501))
+@documented(Operation("Not in this version: no reranking model is loaded", status=501, needs=Scope.READ))
 async def rerank(request: web.Request) -> web.Response:
     raise Unimplemented("this version has no reranking model yet: searches order by fused scores")
 

@@ -7,6 +7,7 @@ from gateway.calls import services
 from gateway.openai import shapes
 from gateway.openai.names import OURS, collections, known, named, unknown
 from gateway.openapi import Operation, documented
+from ragmesh.access import Scope
 from ragmesh.errors import NotFound
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
@@ -18,7 +19,11 @@ PLAIN = (ModelRole.LLM, ModelRole.EMBED)
 
 
 @routes.get("/v1/models")
-@documented(Operation("What can be named as a model: collections, language model, embedder", shapes.ModelList))
+@documented(
+    Operation(
+        "What can be named as a model: collections, language model, embedder", shapes.ModelList, needs=Scope.READ
+    )
+)
 async def models(request: web.Request) -> web.Response:
     mesh = services(request)
     listed = await collections(mesh)
@@ -28,7 +33,7 @@ async def models(request: web.Request) -> web.Response:
 
 
 @routes.get("/v1/models/{model:.+}")
-@documented(Operation("One of them; its name may have a slash", shapes.NamedModel))
+@documented(Operation("One of them; its name may have a slash", shapes.NamedModel, needs=Scope.READ))
 async def model(request: web.Request) -> web.Response:
     mesh, name = services(request), request.match_info["model"]
     if name.startswith(f"{OURS}/"):
