@@ -1,4 +1,4 @@
-"""What operators and browsers ask the edge itself."""
+"""What operators ask the edge itself."""
 
 import asyncio
 
@@ -10,7 +10,6 @@ from gateway import messages, openapi, shapes
 from gateway.bodies import respond
 from gateway.calls import Services, services
 from gateway.openapi import Operation, documented
-from gateway.pages import DOCS, HOME, PAGE_POLICY
 from ragmesh.errors import MeshError
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.health import SERVING, ask_health
@@ -49,20 +48,6 @@ async def metrics(request: web.Request) -> web.Response:
 @documented(Operation("This description", media="application/json"))
 async def description(request: web.Request) -> web.Response:
     return respond(openapi.describe(request.app))
-
-
-@routes.get("/docs")
-async def docs(request: web.Request) -> web.Response:
-    return _page(DOCS)
-
-
-@routes.get("/")
-async def home(request: web.Request) -> web.Response:
-    return _page(HOME)
-
-
-def _page(html: str) -> web.Response:
-    return web.Response(text=html, content_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
 
 
 async def _services(mesh: Services) -> dict[str, str]:
