@@ -46,7 +46,9 @@ class Site:
 def site() -> Site:
     """The files of this version of ragmesh."""
     read = dict(_read())
-    version = hashlib.sha256(b"\0".join(path.encode() + body for path, body in sorted(read.items()))).hexdigest()[:12]
+    version = hashlib.sha256(b"\0".join(path.encode() + body for path, body in sorted(read.items()))).hexdigest()[
+        :12
+    ]
     for name in DOCUMENTS:
         read[name] = _with_addresses(read[name].decode(), version, read).encode()
     return Site(version, {path: _file(path, body) for path, body in read.items()})

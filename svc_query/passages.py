@@ -72,7 +72,9 @@ class Passages:
 def _continued(token: str, edition: Edition) -> int:
     match = _TOKEN.fullmatch(token)
     if not match:
-        raise InvalidArgument("page_token is not one of this list: pass next_page_token, or none", field="page_token")
+        raise InvalidArgument(
+            "page_token is not one of this list: pass next_page_token, or none", field="page_token"
+        )
     generation, ordinal = map(int, match.groups())
     _check_present(generation, edition)
     return ordinal

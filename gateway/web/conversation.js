@@ -69,8 +69,9 @@ async function hear(collection, messages, signal, change) {
       change({ state: "done", cited: citations, timings, reason: finish_reason }),
     error: ({ code, message, retriable }) => { throw new Problem(0, message, code, retriable); },
   };
-  const path = inCollection(collection, "/chat");
-  for await (const [name, data] of stream("POST", path, { body: { messages, stream: true }, signal })) {
+  const path = inCollection(collection, "/answer");
+  const body = { question: messages.at(-1).content, stream: true };
+  for await (const [name, data] of stream("POST", path, { body, signal })) {
     heard[name]?.(data);
     isEnded ||= name === "done";
   }

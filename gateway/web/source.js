@@ -5,7 +5,7 @@ import { Action, saved } from "./document_row.js";
 import { html, signal, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
 import { t } from "./i18n.js";
 import { isNarrow } from "./screen.js";
-import { cut, stretches } from "./text.js";
+import { paragraphs, stretches } from "./text.js";
 import { Trouble } from "./trouble.js";
 
 const PART_SIZE = 100;
@@ -62,7 +62,6 @@ const Pages = ({ page, count, turn }) => html`
 
 function Text({ citation, reader }) {
   const scroller = useRef(null);
-  const mark = useRef(null);
   const { chunks, earlier, later, loaded } = reader;
   const isIn = chunks.some((chunk) => chunk.chunk_id === citation.chunk_id);
   useLayoutEffect(() => {
@@ -73,9 +72,8 @@ function Text({ citation, reader }) {
     <div class="text" ref=${scroller} tabindex="0" role="region" aria-label=${t("source.text")} aria-busy=${!loaded}>
       ${isIn && citation.headings.length > 0 && html`<p class="headings">${citation.headings.join(" › ")}</p>`}
       ${earlier && html`<button type="button" class="more" onClick=${earlier}>${t("source.earlier")}</button>`}
-      ${stretches(chunks).map((stretch) => html`<p key=${stretch.start}>${
-        cut(stretch, citation.start, citation.end).map(({ text, marked }) =>
-          marked ? html`<mark ref=${mark}>${text}</mark>` : text)}</p>`)}
+      ${stretches(chunks).flatMap((stretch) => paragraphs(stretch, citation.start, citation.end)).map((pieces) => html`
+        <p>${pieces.map(({ text, marked }) => (marked ? html`<mark>${text}</mark>` : text))}</p>`)}
       ${loaded && !chunks.length && !reader.error && html`<p class="empty">${t("source.empty")}</p>`}
       ${later && html`<button type="button" class="more" onClick=${later}>${t("source.later")}</button>`}
     </div>`;

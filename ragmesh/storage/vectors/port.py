@@ -31,7 +31,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """One generation of a document: its chunks are numbered from 0, in the order of its text and so of its pages."""
+    """One generation of a document. Its chunks are numbered from 0, as its text and so its pages go."""
 
     collection_id: str
     document_id: str
