@@ -10,18 +10,23 @@ from aiohttp import web
 from pydantic import BaseModel, TypeAdapter
 
 from gateway.paging import PAGE_SIZE_MAX, STATES
+from gateway.problem import is_openai
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 OPERATION = "__operation__"
 SCHEMAS = "#/components/schemas/{model}"
+RESPONSES = "#/components/responses/{name}"
 TEXT = {"type": "string"}
+PATH: Mapping[str, Any] = {
+    "collection": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"},
+    "id": {"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"},
+}
 QUERY: Mapping[str, Any] = {
     "page_size": {"type": "integer", "minimum": 0, "maximum": PAGE_SIZE_MAX},
     "wait": {"type": "boolean"},
     "state": {"type": "string", "enum": list(STATES)},
 }
-PROBLEM = {"application/problem+json": {"schema": {"$ref": SCHEMAS.format(model="Problem")}}}
 PROBLEM_SCHEMA = {
     "type": "object",
     "description": "RFC 9457",
@@ -36,6 +41,46 @@ PROBLEM_SCHEMA = {
     },
     "required": ["type", "title", "status", "detail", "request_id"],
 }
+OPENAI_PROBLEM_SCHEMA = {
+    "type": "object",
+    "description": "as OpenAI's API tells errors",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {
+                "message": {"type": "string", "description": "what was wrong, and what would be right"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"], "description": "the argument at fault"},
+                "code": {"type": ["string", "null"]},
+            },
+            "required": ["message", "type", "param", "code"],
+        }
+    },
+    "required": ["error"],
+}
+
+# What may become of a request, whatever it asks for; the more so of one that names something, sends or changes it.
+ALWAYS = {
+    400: "the request is wrong: `detail` says what would be right",
+    401: "no credential, or one that is not known",
+    403: "the credential does not allow this",
+    429: "a limit is reached: come back after `Retry-After` seconds",
+    500: "a fault of ours: the log has it under the request's id",
+    501: "not in this version",
+    503: "a part is away: come back after `Retry-After` seconds",
+    504: "it took longer than it may",
+}
+NAMING = {404: "there is no such thing"}
+SENDING = {
+    404: "there is no such thing",
+    408: "the body came too slowly, or not to its end",
+    413: "the body is too large",
+    415: "the body is of another type than this takes",
+}
+CHANGING = {409: "what is there already stands against it"}
+WHY: Mapping[int, str] = ALWAYS | NAMING | SENDING | CHANGING
+RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
+RETRIABLE = (429, 503)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +94,7 @@ class Operation:
     status: int = 200
     upload: bool = False
     media: str = ""  # what else it may answer with
+    also: tuple[int, ...] = ()  # other statuses with the same answer
 
 
 def documented(operation: Operation) -> Callable[[Handler], Handler]:
@@ -80,7 +126,17 @@ def describe(app: web.Application) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "ragmesh", "version": version("ragmesh"), "description": "Answers from your documents."},
         "paths": paths,
-        "components": {"schemas": {**schemas.get("$defs", {}), "Problem": PROBLEM_SCHEMA}},
+        "components": {
+            "schemas": {
+                **schemas.get("$defs", {}),
+                "Problem": PROBLEM_SCHEMA,
+                "OpenAIProblem": OPENAI_PROBLEM_SCHEMA,
+            },
+            "responses": {
+                **{f"Problem{status}": _problem(status, "application/problem+json", "Problem") for status in WHY},
+                **{f"OpenAIProblem{status}": _problem(status, "application/json", "OpenAIProblem") for status in WHY},
+            },
+        },
     }
 
 
@@ -89,19 +145,49 @@ def _operation(path: str, method: str, operation: Operation) -> dict[str, Any]:
         "operationId": f"{method}{re.sub(r'[^a-z]+', '_', path)}".rstrip("_"),
         "summary": operation.summary,
         "parameters": _parameters(path, operation),
-        "responses": {
-            str(operation.status): {"description": "done", **_content(operation)},
-            "default": {"description": "a problem", "content": PROBLEM},
-        },
+        "responses": _responses(path, method, operation),
     }
     if body := _body(operation):
         described["requestBody"] = {"required": True, "content": body}
     return described
 
 
+def _responses(path: str, method: str, operation: Operation) -> dict[str, Any]:
+    """Everything that it may answer with, done or not."""
+    kind = "OpenAIProblem" if is_openai(path) else "Problem"
+    problems = {
+        str(status): {"$ref": RESPONSES.format(name=f"{kind}{status}")}
+        for status in sorted(_problems(path, method, operation))
+    }
+    done = {"description": "done", **_content(operation)}
+    return problems | {str(status): done for status in (operation.status, *operation.also)}
+
+
+def _problems(path: str, method: str, operation: Operation) -> set[int]:
+    statuses = set(ALWAYS)
+    if "{" in path:
+        statuses |= set(NAMING)
+    if operation.body or operation.upload:
+        statuses |= set(SENDING)
+    if method != "get":
+        statuses |= set(CHANGING)
+    return statuses
+
+
+def _problem(status: int, media: str, model: str) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "description": WHY[status],
+        "content": {media: {"schema": {"$ref": SCHEMAS.format(model=model)}}},
+    }
+    if status in RETRIABLE:
+        described["headers"] = RETRY_AFTER
+    return described
+
+
 def _parameters(path: str, operation: Operation) -> list[dict[str, Any]]:
     in_path = [
-        {"name": name, "in": "path", "required": True, "schema": TEXT} for name in re.findall(r"{(\w+)}", path)
+        {"name": name, "in": "path", "required": True, "schema": PATH.get(name, TEXT)}
+        for name in re.findall(r"{(\w+)}", path)
     ]
     return in_path + [{"name": name, "in": "query", "schema": QUERY.get(name, TEXT)} for name in operation.query]
 

@@ -38,7 +38,7 @@ fetch("/openapi.json").then(answer => answer.json()).then(api => {{
         details.append(text("p", parameter.name + " (" + parameter.in + ")"));
       shown(details, "body", operation.requestBody?.content, api.components.schemas);
       for (const [status, answer] of Object.entries(operation.responses))
-        if (status !== "default") shown(details, status, answer.content, api.components.schemas);
+        if (status < 400) shown(details, status, answer.content, api.components.schemas);
       main.append(details);
     }}
 }});

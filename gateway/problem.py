@@ -28,7 +28,7 @@ STATUS = {
     "DEADLINE_EXCEEDED": 504,
 }
 RETRY_AFTER_S = 1.0  # for what is worth trying again, where nobody knows better
-OPENAI_ROUTES = ("/v1/embeddings", "/v1/models", "/v1/chat/")
+OPENAI_ROUTES = ("/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/rerank")
 
 
 class HttpProblem(Exception):
@@ -63,7 +63,7 @@ def problem(
 ) -> web.Response:
     """An error as the route's clients expect it."""
     headers = {"Retry-After": str(math.ceil(retry_s))} if retry_s else None
-    if request.path.startswith(OPENAI_ROUTES):
+    if is_openai(request.path):
         return web.Response(
             status=status,
             text=dumps(_openai(status, detail, code, field)),
@@ -82,6 +82,11 @@ def problem(
     if field:
         body["field"] = field
     return web.Response(status=status, text=dumps(body), content_type="application/problem+json", headers=headers)
+
+
+def is_openai(path: str) -> bool:
+    """Whether a route speaks as OpenAI's API does."""
+    return path.startswith(OPENAI_ROUTES)
 
 
 def dumps(content: Any) -> str:

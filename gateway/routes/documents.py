@@ -44,6 +44,7 @@ routes = web.RouteTableDef()
         query=("name", "metadata", "wait"),
         upload=True,
         status=202,
+        also=(201,),
     )
 )
 async def upload(request: web.Request) -> web.Response:
