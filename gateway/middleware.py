@@ -68,7 +68,10 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     except HttpProblem as error:
         return problem(request, error.status, error.detail)
     except web.HTTPException as error:
-        return problem(request, error.status, _explained(request, error))
+        refused = problem(request, error.status, _explained(request, error))
+        if allowed := error.headers.get("Allow"):
+            refused.headers["Allow"] = allowed
+        return refused
     except web.RequestPayloadError as error:
         unreadable = problem(request, 400, f"the body can't be read: {error}")
         unreadable.force_close()  # where the next request would begin is not known

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, TypeAdapter
 
+from gateway.models import COLLECTION_NAME
 from gateway.paging import PAGE_SIZE_MAX, STATES
 from gateway.problem import is_openai
 
@@ -19,7 +20,7 @@ SCHEMAS = "#/components/schemas/{model}"
 RESPONSES = "#/components/responses/{name}"
 TEXT = {"type": "string"}
 PATH: Mapping[str, Any] = {
-    "collection": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"},
+    "collection": {"type": "string", "pattern": COLLECTION_NAME},
     "id": {"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"},
 }
 QUERY: Mapping[str, Any] = {
@@ -81,6 +82,7 @@ CHANGING = {409: "what is there already stands against it"}
 WHY: Mapping[int, str] = ALWAYS | NAMING | SENDING | CHANGING
 RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
 RETRIABLE = (429, 503)
+PROBLEMS = {"Problem": "application/problem+json", "OpenAIProblem": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,9 @@ def describe(app: web.Application) -> dict[str, Any]:
                 "OpenAIProblem": OPENAI_PROBLEM_SCHEMA,
             },
             "responses": {
-                **{f"Problem{status}": _problem(status, "application/problem+json", "Problem") for status in WHY},
-                **{f"OpenAIProblem{status}": _problem(status, "application/json", "OpenAIProblem") for status in WHY},
+                f"{model}{status}": _problem(status, media, model)
+                for model, media in PROBLEMS.items()
+                for status in WHY
             },
         },
     }
@@ -205,7 +208,13 @@ def _body(operation: Operation) -> Mapping[str, Any]:
     if not operation.upload:
         return {}
     binary = {"type": "string", "format": "binary"}
-    form = {"type": "object", "properties": {"metadata": {"type": "string"}, "file": binary}, "required": ["file"]}
+    metadata = {
+        "type": "object",
+        "propertyNames": {"pattern": "^[a-z0-9_]{1,64}$"},
+        "additionalProperties": {"type": "string", "maxLength": 1024},
+        "maxProperties": 32,
+    }
+    form = {"type": "object", "properties": {"metadata": metadata, "file": binary}, "required": ["file"]}
     return {"multipart/form-data": {"schema": form}, "application/octet-stream": {"schema": binary}}
 
 

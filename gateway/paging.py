@@ -25,7 +25,10 @@ def page_of(request: web.Request) -> Page:
     """The page that the query names. Raises InvalidArgument."""
     size = request.query.get("page_size", "0")
     if not DIGITS.fullmatch(size) or int(size) > PAGE_SIZE_MAX:
-        raise InvalidArgument(f"page_size is {size[:64]!r}; it must be 1 to {PAGE_SIZE_MAX}", field="page_size")
+        raise InvalidArgument(
+            f"page_size is {size[:64]!r}; it must be from 1 to {PAGE_SIZE_MAX}, or 0 for the default",
+            field="page_size",
+        )
     return Page(int(size), request.query.get("page_token", ""))
 
 

@@ -90,6 +90,8 @@ class Documents(DocumentServiceServicer):
 
     async def upload_document(self, request, context):
         try:
+            if self.error:
+                raise self.error
             await self.taking.wait()
             async for message in request:
                 self.received.append(message)

@@ -18,6 +18,7 @@ from gateway.upload import upload_of
 from ragmesh.errors import Aborted
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
+from ragmesh.rpc.refusal import refusal_of
 from ragmesh.v1 import (
     DeleteDocumentRequest,
     Document,
@@ -146,13 +147,14 @@ async def _pass_on(mesh: Services, messages: AsyncIterator[UploadDocumentRequest
     call = mesh.documents.upload_document(**outgoing(TRANSFER_S))
     try:
         with translated():
-            async for message in messages:
-                if call.done():  # refused half-way: the call tells why
-                    break
-                with suppress(asyncio.InvalidStateError):
-                    await call.write(message)
-            await call.done_writing()
-            return await call
+            async with refusal_of(call):
+                async for message in messages:
+                    if call.done():  # refused half-way: the call tells why
+                        break
+                    with suppress(asyncio.InvalidStateError):
+                        await call.write(message)
+                await call.done_writing()
+                return await call
     finally:
         call.cancel()
 

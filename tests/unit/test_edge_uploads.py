@@ -133,6 +133,18 @@ async def test_an_upload_that_does_not_tell_its_length_is_refused_at_the_limit()
         assert sum(len(message.data or b"") for message in edge.documents.received) <= 1 << 20
 
 
+async def test_an_upload_that_is_refused_while_it_comes_is_told_why(edge):
+    edge.documents.error = errors.NotFound("there is no such collection")
+
+    answers = [
+        await asyncio.gather(*(edge.json("POST", f"{UPLOADS}?name=a", data=pieces(3)) for _ in range(16)))
+        for _ in range(8)
+    ]
+
+    told = {(response.status, problem["detail"]) for some in answers for response, problem in some}
+    assert told == {(404, "there is no such collection")}
+
+
 async def test_a_slow_service_slows_the_upload_down(edge):
     read = 0
 
