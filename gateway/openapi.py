@@ -163,7 +163,8 @@ def _responses(path: str, method: str, operation: Operation) -> dict[str, Any]:
         for status in sorted(_problems(path, method, operation))
     }
     done = {"description": "done", **_content(operation)}
-    return problems | {str(status): done for status in (operation.status, *operation.also)}
+    answers = {str(status): done for status in (operation.status, *operation.also)}
+    return problems | answers | ({"204": {"description": "nothing"}} if "204" in answers else {})
 
 
 def _problems(path: str, method: str, operation: Operation) -> set[int]:

@@ -53,7 +53,7 @@ def of_error(request: web.Request, error: MeshError) -> web.Response:
 
 
 def problem(
-    request: web.Request,
+    request: web.BaseRequest,
     status: int,
     detail: str,
     *,

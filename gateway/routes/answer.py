@@ -7,13 +7,17 @@ from aiohttp import web
 
 from gateway import filters, messages, shapes, sse
 from gateway.bodies import read, respond
-from gateway.calls import Services, services
+from gateway.calls import services
+from gateway.limits import reserve, spent, tokens_of
 from gateway.models import AnswerBody
 from gateway.openapi import Operation, documented
 from ragmesh.errors import BY_CODE, Internal, MeshError
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
+from ragmesh.settings import Settings
 from ragmesh.v1 import AnswerError, AnswerEvent, AnswerRequest, Done, SearchMode, Usage
+
+WRITTEN = 256  # tokens that the query service lets an answer have unless it is told
 
 routes = web.RouteTableDef()
 
@@ -29,18 +33,28 @@ routes = web.RouteTableDef()
 )
 async def answer(request: web.Request) -> web.StreamResponse:
     body = await read(request, AnswerBody)
-    events = _events(services(request), _message(request.match_info["collection"], body))
+    await reserve(request, _cost(body, services(request).settings))
+    events = _events(request, _message(request.match_info["collection"], body))
     if body.stream:
         return await sse.stream(request, _shown(events))
     return await _whole(events)
 
 
-async def _events(mesh: Services, message: AnswerRequest) -> AsyncGenerator[AnswerEvent, None]:
+def _cost(body: AnswerBody, settings: Settings) -> int:
+    """About how many tokens the model will read and may write."""
+    passages = (body.top_k or settings.answer_passages) * settings.chunk_tokens
+    return tokens_of(body.question) + passages + (body.max_tokens or WRITTEN)
+
+
+async def _events(request: web.Request, message: AnswerRequest) -> AsyncGenerator[AnswerEvent, None]:
     """The events of an answer. Leaving early cancels the call, and with it the generation."""
+    mesh = services(request)
     call = mesh.query.answer(message, **outgoing(mesh.settings.answer_timeout_s))
     try:
         with translated():
             async for event in call:
+                if event.usage:
+                    spent(request, event.usage.prompt_tokens + event.usage.completion_tokens)
                 yield event
     finally:
         call.cancel()

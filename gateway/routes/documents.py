@@ -15,6 +15,7 @@ from gateway.calls import Services, services
 from gateway.openapi import Operation, documented
 from gateway.paging import flag, page_of, state_of
 from gateway.upload import upload_of
+from gateway.watches import watches
 from ragmesh.errors import Aborted
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
@@ -28,7 +29,6 @@ from ragmesh.v1 import (
     ListDocumentsRequest,
     ReprocessDocumentRequest,
     UploadDocumentRequest,
-    WatchDocumentRequest,
 )
 
 TRANSFER_S = 3600.0
@@ -54,8 +54,9 @@ async def upload(request: web.Request) -> web.Response:
     document = await _pass_on(mesh, incoming.messages(request.match_info["collection"]))
     if not wait:
         return respond(messages.document(document), status=202)
-    async for seen in _watch(mesh, document.id):
-        document = seen
+    async with aclosing(watches(request).follow(document.id)) as changes:
+        async for seen in changes:
+            document = seen
     return respond(messages.document(document), status=201)
 
 
@@ -114,10 +115,16 @@ async def reprocess(request: web.Request) -> web.Response:
 
 @routes.get("/v1/documents/{id}/events", allow_head=False)
 @documented(
-    Operation("Follow a document until it is READY or FAILED: SSE `document` events", media="text/event-stream")
+    Operation(
+        "Follow a document until it is READY or FAILED: SSE `document` events. With Last-Event-ID only what came "
+        "later; 204 when nothing will",
+        media="text/event-stream",
+        also=(204,),
+    )
 )
 async def events(request: web.Request) -> web.StreamResponse:
-    return await sse.stream(request, _shown(_watch(services(request), request.match_info["id"])))
+    changes = watches(request).follow(request.match_info["id"])
+    return await sse.stream(request, _shown(changes, sse.last_event_id(request)))
 
 
 @routes.get("/v1/documents/{id}/content", allow_head=False)
@@ -159,20 +166,17 @@ async def _pass_on(mesh: Services, messages: AsyncIterator[UploadDocumentRequest
         call.cancel()
 
 
-async def _shown(changes: AsyncGenerator[Document, None]) -> AsyncGenerator[sse.Event, None]:
+async def _shown(changes: AsyncGenerator[Document, None], seen: int) -> AsyncGenerator[sse.Event, None]:
+    """Changes as events, without those that a reader who was cut off has seen."""
     async with aclosing(changes):
-        async for seen in changes:
-            yield "document", messages.document(seen)
+        async for document in changes:
+            if (step := _step(document)) > seen:
+                yield "document", messages.document(document), str(step)
 
 
-async def _watch(mesh: Services, document_id: str) -> AsyncGenerator[Document, None]:
-    call = mesh.documents.watch_document(WatchDocumentRequest(id=document_id), **outgoing(TRANSFER_S))
-    try:
-        with translated():
-            async for seen in call:
-                yield seen
-    finally:
-        call.cancel()
+def _step(document: Document) -> int:
+    """Grows with every change of a document."""
+    return int(document.updated_at.timestamp() * 1_000_000) if document.updated_at else 1
 
 
 async def _copy(pieces: AsyncIterator[DownloadDocumentResponse], response: web.StreamResponse) -> None:

@@ -10,6 +10,7 @@ from aiohttp import web
 from gateway import shapes
 from gateway.bodies import read, respond
 from gateway.calls import Services, services
+from gateway.limits import reserve, spent, tokens_of
 from gateway.models import EmbeddingsBody
 from gateway.openapi import Operation, documented
 from gateway.paging import PAGE_SIZE_MAX
@@ -34,6 +35,7 @@ routes = web.RouteTableDef()
 async def embeddings(request: web.Request) -> web.Response:
     mesh, body = services(request), await read(request, EmbeddingsBody)
     texts = [body.input] if isinstance(body.input, str) else body.input
+    await reserve(request, tokens_of(*texts))
     with translated():
         embedded = await mesh.query.embed(
             EmbedRequest(texts=texts, role=EmbedRole.PASSAGE), **outgoing(mesh.settings.call_timeout_s)
@@ -43,6 +45,7 @@ async def embeddings(request: web.Request) -> web.Response:
         for index, vector in enumerate(_split(embedded))
     ]
     tokens = embedded.prompt_tokens
+    spent(request, tokens)
     return respond(
         shapes.OpenAIEmbeddings(
             object="list",

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 import structlog
@@ -74,6 +74,11 @@ def enter(tenant: str, request_id: str, timeout_s: float | None) -> None:
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     _current.set(CallContext(tenant, request_id, deadline))
     structlog.contextvars.bind_contextvars(tenant=tenant, request_id=request_id)
+
+
+def forget_deadline() -> None:
+    """Lets this task go on when the call that began it is over: for what is done for others too."""
+    _current.set(replace(_current.get(), deadline=None))
 
 
 @contextmanager
