@@ -115,7 +115,8 @@ class Connection(web.RequestHandler):
         log.info("http.malformed", remote=request.remote, reason=type(exc).__name__)
         if isinstance(exc, LineTooLong):
             status, message = 431, f"a line of the head is longer than {LINE_MAX_BYTES} bytes"
-        response = problem(request, status, message or HTTPStatus(status).phrase)
+        reason = (message or HTTPStatus(status).phrase).partition("\n")[0].rstrip(":")
+        response = problem(request, status, f"this is no request that can be read: {reason}")
         response.force_close()
         return response
 

@@ -23,6 +23,14 @@ PATH: Mapping[str, Any] = {
     "collection": {"type": "string", "pattern": COLLECTION_NAME},
     "id": {"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"},
 }
+HEADERS: Mapping[str, Any] = {
+    "Idempotency-Key": {
+        "type": "string",
+        "maxLength": 255,
+        "description": "yours for this upload: sent again with the same name and bytes, it is the same upload",
+    },
+    "Last-Event-ID": {"type": "string", "description": "the id of the last event that you have seen"},
+}
 QUERY: Mapping[str, Any] = {
     "page_size": {"type": "integer", "minimum": 0, "maximum": PAGE_SIZE_MAX},
     "wait": {"type": "boolean"},
@@ -93,6 +101,7 @@ class Operation:
     answer: type | None = None  # one of `shapes`; None for what is not JSON
     body: type[BaseModel] | None = None
     query: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
     status: int = 200
     upload: bool = False
     media: str = ""  # what else it may answer with
@@ -193,7 +202,10 @@ def _parameters(path: str, operation: Operation) -> list[dict[str, Any]]:
         {"name": name, "in": "path", "required": True, "schema": PATH.get(name, TEXT)}
         for name in re.findall(r"{(\w+)}", path)
     ]
-    return in_path + [{"name": name, "in": "query", "schema": QUERY.get(name, TEXT)} for name in operation.query]
+    in_query = [{"name": name, "in": "query", "schema": QUERY.get(name, TEXT)} for name in operation.query]
+    return (
+        in_path + in_query + [{"name": name, "in": "header", "schema": HEADERS[name]} for name in operation.headers]
+    )
 
 
 def _content(operation: Operation) -> Mapping[str, Any]:

@@ -43,6 +43,7 @@ routes = web.RouteTableDef()
         "wait=true, else 202 as soon as it is kept",
         shapes.Document,
         query=("name", "metadata", "wait"),
+        headers=("Idempotency-Key",),
         upload=True,
         status=202,
         also=(201,),
@@ -119,6 +120,7 @@ async def reprocess(request: web.Request) -> web.Response:
         "Follow a document until it is READY or FAILED: SSE `document` events. With Last-Event-ID only what came "
         "later; 204 when nothing will",
         media="text/event-stream",
+        headers=("Last-Event-ID",),
         also=(204,),
     )
 )

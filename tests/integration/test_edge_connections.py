@@ -93,7 +93,7 @@ async def test_one_connection_too_many_is_told_so_and_the_others_are_served_on()
 async def test_what_is_no_request_is_told_so_as_a_problem(an_edge_for_all, sent, status):
     said = await answer_to(an_edge_for_all, sent)
 
-    assert said.startswith(b"HTTP/1.1 " + status), said
+    assert said.startswith(b"HTTP/1.0 " + status), said
     assert b"application/problem+json" in said
 
 

@@ -39,6 +39,15 @@ async def test_an_upload_passes_through_in_pieces(edge):
     assert max(len(piece.data) for piece in pieces) <= 256 * 1024
 
 
+async def test_an_upload_carries_the_key_of_its_client(edge):
+    for data, query in ((form(FILE), ""), (b"tea", "?name=a.md")):
+        kind = FORM if not query else {}
+        await edge.json("POST", UPLOADS + query, data=data, headers=kind | {"Idempotency-Key": "mine-1"})
+
+    specs = [message.spec for message in edge.documents.received if message.spec]
+    assert [spec.idempotency_key for spec in specs] == ["mine-1", "mine-1"]
+
+
 async def test_a_form_is_an_upload_too(edge):
     form = aiohttp.FormData()
     form.add_field("metadata", '{"k": "v"}', content_type="application/json")
