@@ -12,7 +12,7 @@ What was reserved too much is given back, what was too little is owed. What fail
 import math
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -93,6 +93,15 @@ def tokens_of(*texts: str) -> int:
     return sum(len(text.encode(errors="replace")) // BYTES_A_TOKEN + 1 for text in texts)
 
 
+def one_more_upload(request: web.Request) -> AbstractContextManager[None]:
+    """Counts an upload that comes in. Raises ResourceExhausted for one too many.
+
+    Each is a call to the document service for as long as its sender likes, and that handles so many at once.
+    """
+    most = services(request).settings.uploads_max
+    return _one_more(request, "uploads", most, f"{most} uploads are taken in at once, and that many are running")
+
+
 async def _count(request: web.Request) -> None:
     identity = caller(request)
     per_minute = identity.requests_per_minute or services(request).settings.requests_per_minute
@@ -108,23 +117,25 @@ async def _count(request: web.Request) -> None:
         )
 
 
-@contextmanager
-def _one_more_of_the_tenant(request: web.Request) -> Iterator[None]:
-    """Counts the tenant's calls that run here. Raises ResourceExhausted for one too many."""
-    tenant, running = caller(request).tenant, request.config_dict[IN_FLIGHT]
+def _one_more_of_the_tenant(request: web.Request) -> AbstractContextManager[None]:
     most = services(request).settings.tenant_in_flight_max
-    if most and running[tenant] >= most:
-        raise ResourceExhausted(
-            f"{most} requests of your tenant are handled at once, and that many are running",
-            retry_after_s=BUSY_RETRY_S,
-        )
-    running[tenant] += 1
+    refusal = f"{most} requests of your tenant are handled at once, and that many are running"
+    return _one_more(request, f"tenant:{caller(request).tenant}", most, refusal)
+
+
+@contextmanager
+def _one_more(request: web.Request, what: str, most: int, refusal: str) -> Iterator[None]:
+    """Counts what runs here; `most` is 0 for any number. Raises ResourceExhausted for one too many."""
+    running = request.config_dict[IN_FLIGHT]
+    if most and running[what] >= most:
+        raise ResourceExhausted(refusal, retry_after_s=BUSY_RETRY_S)
+    running[what] += 1
     try:
         yield
     finally:
-        running[tenant] -= 1
-        if not running[tenant]:
-            del running[tenant]
+        running[what] -= 1
+        if not running[what]:
+            del running[what]
 
 
 async def _settle(request: web.Request) -> None:

@@ -148,6 +148,9 @@ class Settings(BaseSettings):
     tenant_in_flight_max: int = _dynamic(
         0, ge=0, description="requests of one tenant that an edge handles at once; 0 for any number"
     )
+    uploads_max: int = _dynamic(
+        64, ge=1, description="uploads that one edge takes in at once, each a call to the document service"
+    )
     watches_max: int = _dynamic(
         128, ge=1, description="documents that one edge follows at once, however many readers each has"
     )

@@ -12,6 +12,7 @@ from aiohttp import web
 from gateway import messages, shapes, sse
 from gateway.bodies import respond
 from gateway.calls import Services, services
+from gateway.limits import one_more_upload
 from gateway.openapi import Operation, documented
 from gateway.paging import flag, page_of, state_of
 from gateway.upload import upload_of
@@ -52,7 +53,8 @@ routes = web.RouteTableDef()
 async def upload(request: web.Request) -> web.Response:
     mesh, wait = services(request), flag(request, "wait")
     incoming = await upload_of(request, mesh.settings.upload_max_bytes)
-    document = await _pass_on(mesh, incoming.messages(request.match_info["collection"]))
+    with one_more_upload(request):
+        document = await _pass_on(mesh, incoming.messages(request.match_info["collection"]))
     if not wait:
         return respond(messages.document(document), status=202)
     async with aclosing(watches(request).follow(document.id)) as changes:

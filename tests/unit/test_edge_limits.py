@@ -100,6 +100,27 @@ async def test_a_tenant_has_so_many_requests_at_once_and_no_more():
         assert after.status == 200
 
 
+async def test_so_many_uploads_are_taken_in_at_once_and_no_more():
+    async with an_edge(uploads_max=1) as edge:
+        upload = "/v1/collections/c/documents?name=a"
+        half, rest = asyncio.Event(), asyncio.Event()
+
+        async def in_two_pieces():
+            yield b"tea "
+            half.set()
+            await rest.wait()
+            yield b"time"
+
+        sending = asyncio.create_task(edge.json("POST", upload, data=in_two_pieces()))
+        await half.wait()
+        await edge.documents.arrived.wait()
+        refused, problem = await edge.json("POST", upload, data=b"tea")
+        rest.set()
+
+        assert (refused.status, "1 uploads" in problem["detail"]) == (429, True)
+        assert (await sending)[0].status == 202
+
+
 async def test_a_body_that_comes_too_slowly_is_not_waited_for(edge, monkeypatch):
     monkeypatch.setattr(pace, "LOOK_EVERY_S", 0.02)
 
