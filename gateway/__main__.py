@@ -1,21 +1,29 @@
 """The edge's process: `python -m gateway`."""
 
+import asyncio
 from contextlib import AsyncExitStack
+from typing import cast
 
 import structlog
 from aiohttp import web
 
 from gateway.app import make_app
 from gateway.calls import Services
+from gateway.connections import Connections
 from ragmesh.rpc.auth.credentials import CheckKey, Credentials, asking
 from ragmesh.rpc.auth.exposure import require_closed
 from ragmesh.rpc.channels import connect
 from ragmesh.rpc.config import Live
 from ragmesh.rpc.server import run, serving
 from ragmesh.settings import Settings
+from ragmesh.storage.buckets.memory import MemoryBuckets
+from ragmesh.storage.buckets.redis import RedisBuckets
+from ragmesh.storage.redis import open_redis
 from ragmesh.v1 import AccessServiceStub, AdminServiceStub, DocumentServiceStub, QueryServiceStub
 
 log = structlog.get_logger()
+
+BACKLOG = 1024  # connections that the system accepts for us while we are busy
 
 SERVICES = ("document", "worker", "query", "admin")
 
@@ -36,17 +44,17 @@ async def main(live: Live) -> None:
             credentials=await _credentials(settings, check_key, opened),
         )
         running = await opened.enter_async_context(serving("gateway", [], live, check_key=check_key))
+        redis = await opened.enter_async_context(open_redis(settings))
         runner = web.AppRunner(
-            make_app(services),
+            make_app(services, RedisBuckets(redis) if redis else MemoryBuckets()),
             handler_cancellation=True,  # a reader that leaves cancels its call, down to the model
-            access_log=None,
             shutdown_timeout=settings.drain_s,
         )
         await runner.setup()
         opened.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, settings.host, settings.port)
-        await site.start()
-        host, port = runner.addresses[0][:2]
+        listening = await _listen(runner, settings)
+        opened.callback(listening.close)
+        host, port = listening.sockets[0].getsockname()[:2]
         log.info("gateway.ready", url=f"http://{host}:{port}")
         await running.stopped()
 
@@ -57,6 +65,12 @@ async def _credentials(settings: Settings, check_key: CheckKey, opened: AsyncExi
         log.warning("gateway.open", told="whoever reaches this address may do all; RAGMESH_AUTH=required closes it")
         return None
     return await opened.enter_async_context(Credentials.of(settings, check_key))
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> asyncio.Server:
+    connections = Connections(cast("web.Server", runner.server), settings)  # it has one, once it is set up
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(connections, settings.host, settings.port, backlog=BACKLOG)
 
 
 if __name__ == "__main__":

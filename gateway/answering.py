@@ -5,11 +5,17 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.calls import Services
+from aiohttp import web
+
+from gateway.calls import services
+from gateway.limits import spent, tokens_of
 from ragmesh.errors import BY_CODE, Internal, MeshError
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
+from ragmesh.settings import Settings
 from ragmesh.v1 import AnswerError, AnswerEvent, AnswerRequest, CompleteRequest, Done, Sources, Usage
+
+WRITTEN = 256  # tokens that the query service lets a text have unless it is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +28,21 @@ class Whole:
     done: Done
 
 
-def answered(mesh: Services, message: AnswerRequest) -> AsyncGenerator[AnswerEvent, None]:
+def answered(request: web.Request, message: AnswerRequest) -> AsyncGenerator[AnswerEvent, None]:
     """The events of an answer. Leaving early cancels the call, and with it the generation."""
-    return _events(mesh.query.answer, message, mesh.settings.answer_timeout_s)
+    return _events(request, services(request).query.answer, message)
 
 
-def completed(mesh: Services, message: CompleteRequest) -> AsyncGenerator[AnswerEvent, None]:
+def completed(request: web.Request, message: CompleteRequest) -> AsyncGenerator[AnswerEvent, None]:
     """Likewise, what the language model continues a text with."""
-    return _events(mesh.query.complete, message, mesh.settings.answer_timeout_s)
+    return _events(request, services(request).query.complete, message)
+
+
+def cost_of(message: AnswerRequest, settings: Settings) -> int:
+    """About how many tokens the model will read and may write."""
+    passages = (message.top_k or settings.answer_passages) * settings.chunk_tokens
+    said = (message.question, message.instruction, *(turn.text for turn in message.history))
+    return tokens_of(*filter(None, said)) + passages + (message.max_tokens or WRITTEN)
 
 
 async def whole(events: AsyncGenerator[AnswerEvent, None]) -> Whole:
@@ -50,11 +63,16 @@ def raised(error: AnswerError) -> MeshError:
     return BY_CODE.get(error.code, Internal)(error.message)
 
 
-async def _events(method: Callable[..., Any], message: Any, timeout_s: float) -> AsyncGenerator[AnswerEvent, None]:
-    call = method(message, **outgoing(timeout_s))
+async def _events(
+    request: web.Request, method: Callable[..., Any], message: Any
+) -> AsyncGenerator[AnswerEvent, None]:
+    """What a call brings; its usage is noted for the caller's limits."""
+    call = method(message, **outgoing(services(request).settings.answer_timeout_s))
     try:
         with translated():
             async for event in call:
+                if event.usage is not None:
+                    spent(request, event.usage.prompt_tokens + event.usage.completion_tokens)
                 yield event
     finally:
         call.cancel()

@@ -1,12 +1,21 @@
 """The application: its routes and what they all go through."""
 
+from collections import Counter
+
 from aiohttp import web
 
 from gateway.caller import identified
 from gateway.calls import SERVICES, Services
-from gateway.middleware import add_headers, observed
+from gateway.cors import preflights
+from gateway.headers import add_headers
+from gateway.limits import BUCKETS, IN_FLIGHT, limited
+from gateway.middleware import observed
+from gateway.pace import paced
 from gateway.routes import admin, answer, collections, documents, keys, ops, passages, search, ui
 from gateway.routes.openai import chat, completions, embeddings, models
+from gateway.watches import WATCHES, Watches
+from ragmesh.storage.buckets.memory import MemoryBuckets
+from ragmesh.storage.buckets.port import Buckets
 
 JSON_MAX_BYTES = 1024 * 1024
 PARTS = (
@@ -16,10 +25,15 @@ PARTS = (
 )
 
 
-def make_app(services: Services) -> web.Application:
-    """The edge before these services."""
-    app = web.Application(middlewares=[observed, identified], client_max_size=JSON_MAX_BYTES)
+def make_app(services: Services, buckets: Buckets | None = None) -> web.Application:
+    """The edge before these services; without `buckets` it counts its callers' requests for itself."""
+    app = web.Application(
+        middlewares=[observed, preflights, identified, limited, paced], client_max_size=JSON_MAX_BYTES
+    )
     app[SERVICES] = services
+    app[BUCKETS] = buckets or MemoryBuckets()
+    app[IN_FLIGHT] = Counter()
+    app[WATCHES] = Watches(services)
     app.on_response_prepare.append(add_headers)
     for part in PARTS:
         app.add_routes(part.routes)

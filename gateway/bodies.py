@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from gateway.bounds import bounds
 from gateway.models import FILTER_VALUES
 from gateway.problem import HttpProblem, dumps
 from ragmesh.errors import InvalidArgument
@@ -36,6 +37,8 @@ def explained(error: ValidationError, model: type[BaseModel]) -> InvalidArgument
     if first["type"] == "extra_forbidden":
         allowed = ", ".join(model.model_fields)
         return InvalidArgument(f"{field!r} is not known here; known are {allowed}", field=field)
+    if first["loc"] and (right := bounds(model, str(first["loc"][0]))) and first["type"] != "missing":
+        return InvalidArgument(f"{field} must be {right}", field=field)
     return InvalidArgument(f"{field}: {first['msg']}", field=field)
 
 

@@ -9,6 +9,9 @@ from aiohttp.typedefs import Handler
 from opentelemetry import trace
 from prometheus_client import Gauge, Histogram
 
+from gateway.caller import CALLER
+from gateway.headers import GIVEN_ID, RESPONSE
+from gateway.pace import SlowBody
 from gateway.problem import HttpProblem, of_error, problem, unforeseen
 from ragmesh.errors import InvalidArgument, MeshError
 from ragmesh.rpc import context as calls
@@ -25,7 +28,6 @@ REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 TIMEOUT_KEY = "x-request-timeout-ms"
 MILLISECONDS = re.compile(r"[1-9][0-9]{0,7}")
 CLIENT_LEFT = 499
-GIVEN_ID = web.RequestKey("request_id", str)
 
 
 @web.middleware
@@ -40,7 +42,7 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
     HTTP_IN_FLIGHT.inc()
     with calls.bound(request_id=request_id):
         try:
-            response = await _answered(request, handler)
+            response = request[RESPONSE] = await _answered(request, handler)
             status = response.status
             return response
         finally:
@@ -48,15 +50,29 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
             HTTP_IN_FLIGHT.dec()
             HTTP_SECONDS.labels(route, request.method, status).observe(seconds)
             _end(span, status)
-            log.info(
-                "http.done", method=request.method, route=route, status=status, seconds=round(seconds, 4)
-            )  # fmt: skip
+            _log_access(request, route, status, seconds)
 
 
-async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """What every response carries. An application calls it just before it sends one."""
-    response.headers[calls.REQUEST_ID_KEY] = request[GIVEN_ID]
-    response.headers["X-Content-Type-Options"] = "nosniff"
+def _log_access(request: web.Request, route: str, status: int, seconds: float) -> None:
+    """One line, with nothing in it that a caller may have put there: the route's pattern, not the address."""
+    who = {"tenant": request[CALLER].tenant, "subject": request[CALLER].subject} if CALLER in request else {}
+    log.info(
+        "http.done",
+        method=request.method,
+        route=route,
+        status=status,
+        seconds=round(seconds, 4),
+        bytes=_sent_bytes(request),
+        **who,
+    )
+
+
+def _sent_bytes(request: web.Request) -> int:
+    """What a response had, or had of it until its reader left."""
+    response = request.get(RESPONSE)
+    if isinstance(response, web.Response):
+        return response.content_length or 0
+    return response.body_length if response else 0
 
 
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -68,9 +84,13 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     except HttpProblem as error:
         return problem(request, error.status, error.detail)
     except web.HTTPException as error:
-        return problem(request, error.status, _explained(request, error))
+        refused = problem(request, error.status, _explained(request, error))
+        if allowed := error.headers.get("Allow"):
+            refused.headers["Allow"] = allowed
+        return refused
     except web.RequestPayloadError as error:
-        unreadable = problem(request, 400, f"the body can't be read: {error}")
+        status = 408 if isinstance(error, SlowBody) else 400
+        unreadable = problem(request, status, f"the body can't be read: {error}")
         unreadable.force_close()  # where the next request would begin is not known
         return unreadable
     except ConnectionError:

@@ -6,6 +6,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, St
 
 from ragmesh.access import Scope
 
+COLLECTION_NAME = "^[a-z0-9][a-z0-9-]{0,62}$"  # the document service checks it
+FILTER_KEY = r"^(content_type|document_id|document_name|page|metadata\.[a-z0-9_]{1,64})$"  # the query service does
 TEXT_MAX = 8192  # characters of a query or question
 Mode = Literal["hybrid", "dense", "sparse"]
 
@@ -49,6 +51,7 @@ Filter = Annotated[
         max_length=16,
         description="All must hold. Keys: document_id, document_name, content_type, page, metadata.KEY. "
         f"A value is {FILTER_VALUES}.",
+        json_schema_extra={"propertyNames": {"pattern": FILTER_KEY}},
         examples=[{"metadata.team": "payments", "page": {"at_most": 5}}],
     ),
 ]
@@ -59,7 +62,10 @@ TopK = Annotated[int | None, Field(ge=1, le=100)]
 class NewCollection(Strict):
     """A collection to create."""
 
-    name: str = Field(description="lower-case letters, digits and dashes, at most 63")
+    name: str = Field(
+        description="lower-case letters, digits and dashes, at most 63",
+        json_schema_extra={"pattern": COLLECTION_NAME},
+    )
 
 
 class KeyBody(Strict):
@@ -94,7 +100,7 @@ class AnswerOptions(Strict):
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
     seed: int | None = Field(None, ge=0, lt=2**64)
-    stop: list[str] = Field([], max_length=8)
+    stop: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field([], max_length=8)
     instruction: str = Field("", max_length=2048, description="what you want of the answer's manner")
     stream: bool = Field(False, description="answer with server-sent events")
 
@@ -123,7 +129,7 @@ class SuggestionsBody(Strict):
 
     count: int | None = Field(None, ge=1, le=10)
     document_id: str | None = None
-    answer: str | None = None
+    answer: Query | None = None
 
 
 class ReplayBody(Strict):

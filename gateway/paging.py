@@ -30,7 +30,9 @@ def number(request: web.Request, name: str, most: int) -> int:
     """A parameter that is a whole number; 0 where it is not given. Raises InvalidArgument."""
     value = request.query.get(name, "0")
     if not DIGITS.fullmatch(value) or int(value) > most:
-        raise InvalidArgument(f"{name} is {value[:64]!r}; it must be 1 to {most}", field=name)
+        raise InvalidArgument(
+            f"{name} is {value[:64]!r}; it must be from 1 to {most}, or 0 for the default", field=name
+        )
     return int(value)
 
 

@@ -57,7 +57,7 @@ def of_error(request: web.Request, error: MeshError) -> web.Response:
 
 
 def problem(
-    request: web.Request,
+    request: web.BaseRequest,
     status: int,
     detail: str,
     *,
@@ -69,7 +69,7 @@ def problem(
     headers = {"Retry-After": str(math.ceil(retry_s))} if retry_s else {}
     if status in CHALLENGES:
         headers["WWW-Authenticate"] = CHALLENGES[status]
-    if request.path.startswith(OPENAI_ROUTES):
+    if is_openai(request.path):
         return web.Response(
             status=status,
             text=dumps(_openai(status, detail, code, field)),
@@ -88,6 +88,11 @@ def problem(
     if field:
         body["field"] = field
     return web.Response(status=status, text=dumps(body), content_type="application/problem+json", headers=headers)
+
+
+def is_openai(path: str) -> bool:
+    """Whether a route speaks as OpenAI's API does."""
+    return path.startswith(OPENAI_ROUTES)
 
 
 def dumps(content: Any) -> str:

@@ -1,6 +1,7 @@
 """Server-sent events: named events, heartbeats while nothing happens, and no buffering on the way."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
@@ -17,7 +18,8 @@ HEADERS = {
     "X-Accel-Buffering": "no",
 }
 PING = b": ping\n\n"
-Event = tuple[str, Any]  # name and JSON content
+Event = tuple[str, Any] | tuple[str, Any, str]  # name, JSON content, and what a reader names it by that comes back
+EVENT_ID = re.compile(r"[0-9]{1,19}")
 Write = Callable[[bytes], Awaitable[None]]
 
 
@@ -32,14 +34,15 @@ async def respond(
     """Answers with blocks of a stream as they come, at the reader's pace; `failure` writes what goes wrong midway.
 
     The first one is awaited before the status is sent, as long as a heartbeat: a request that fails at once has its
-    true status. A reader that leaves closes `blocks` at once.
+    true status. One that has nothing to tell is 204: a browser's EventSource does not come back then. A reader that
+    leaves closes `blocks` at once.
     """
     async with aclosing(blocks):
         first = asyncio.ensure_future(anext(blocks, None))
         try:
             await asyncio.wait((first,), timeout=HEARTBEAT_S)
-            if first.done():
-                first.result()
+            if first.done() and first.result() is None:
+                return web.Response(status=204)
             response = web.StreamResponse(headers=HEADERS)
             await response.prepare(request)
             async with _kept_alive(response) as write:
@@ -54,6 +57,12 @@ async def respond(
             await asyncio.gather(first, return_exceptions=True)
     await response.write_eof()
     return response
+
+
+def last_event_id(request: web.Request) -> int:
+    """The last event that the reader has seen; 0 if it has seen none, or comes from elsewhere."""
+    given = request.headers.get("Last-Event-ID", "")
+    return int(given) if EVENT_ID.fullmatch(given) else 0
 
 
 async def _named(events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
@@ -105,5 +114,6 @@ def _failure(error: MeshError) -> bytes:
     return _block("error", {"code": error.code, "message": error.message, "retriable": error.retriable})
 
 
-def _block(name: str, content: Any) -> bytes:
-    return f"event: {name}\ndata: {dumps(content)}\n\n".encode()
+def _block(name: str, content: Any, event_id: str = "") -> bytes:
+    named = f"id: {event_id}\n" if event_id else ""
+    return f"{named}event: {name}\ndata: {dumps(content)}\n\n".encode()

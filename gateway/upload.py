@@ -26,6 +26,7 @@ class Upload:
     metadata: Mapping[str, str]
     pieces: AsyncIterator[bytes]
     max_bytes: int
+    idempotency_key: str  # empty for none
 
     async def messages(self, collection: str) -> AsyncGenerator[UploadDocumentRequest, None]:
         """The upload as the contract wants it: the spec, then the bytes in pieces of at most 256 KiB.
@@ -33,7 +34,12 @@ class Upload:
         Raises HttpProblem where they are too many, InvalidArgument where the form around them is broken.
         """
         yield UploadDocumentRequest(
-            spec=UploadSpec(collection=collection, name=self.name, metadata=dict(self.metadata))
+            spec=UploadSpec(
+                collection=collection,
+                name=self.name,
+                metadata=dict(self.metadata),
+                idempotency_key=self.idempotency_key,
+            )
         )
         size = 0
         async for piece in self.pieces:
@@ -52,12 +58,13 @@ async def upload_of(request: web.Request, max_bytes: int) -> Upload:
     if request.content_length and request.content_length > max_bytes + METADATA_MAX_BYTES:
         raise _too_large(max_bytes)
     metadata = metadata_of(request.query.get("metadata", "{}"))
+    key = request.headers.get("Idempotency-Key", "")
     if request.content_type.startswith("multipart/"):
         with _form():
-            return await _multipart(await request.multipart(), metadata, max_bytes)
+            return await _multipart(await request.multipart(), metadata, max_bytes, key)
     if "name" not in request.query:
         raise InvalidArgument("raw bytes need a name: add ?name=FILE to the address", field="name")
-    return Upload(request.query["name"], metadata, request.content.iter_chunked(PIECE_BYTES), max_bytes)
+    return Upload(request.query["name"], metadata, request.content.iter_chunked(PIECE_BYTES), max_bytes, key)
 
 
 def metadata_of(content: str | bytes) -> Mapping[str, str]:
@@ -70,14 +77,14 @@ def metadata_of(content: str | bytes) -> Mapping[str, str]:
         ) from None
 
 
-async def _multipart(reader: MultipartReader, metadata: Mapping[str, str], max_bytes: int) -> Upload:
+async def _multipart(reader: MultipartReader, metadata: Mapping[str, str], max_bytes: int, key: str) -> Upload:
     """Reads up to the file, which is left to be streamed."""
     async for part in reader:
         match part:
             case BodyPartReader(name="metadata"):
                 metadata = metadata_of(await _short(part))
             case BodyPartReader(name="file", filename=str(filename)):
-                return Upload(filename, metadata, _pieces(part, reader), max_bytes)
+                return Upload(filename, metadata, _pieces(part, reader), max_bytes, key)
             case BodyPartReader(name="file"):
                 raise InvalidArgument("the part `file` has no filename", field="name")
             case _:

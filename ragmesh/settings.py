@@ -169,6 +169,34 @@ class Settings(BaseSettings):
     drain_s: float = Field(10.0, ge=0, description="how long a stopping server finishes its calls")
     grpc_message_max_bytes: int = Field(4 * MIB, gt=0, description="largest gRPC message")
 
+    requests_per_minute: int = _dynamic(0, ge=0, description="requests of one caller in a minute; 0 for any number")
+    tokens_per_minute: int = _dynamic(
+        0, ge=0, description="tokens that models read and write for one caller in a minute; 0 for any number"
+    )
+    tenant_in_flight_max: int = _dynamic(
+        0, ge=0, description="requests of one tenant that an edge handles at once; 0 for any number"
+    )
+    uploads_max: int = _dynamic(
+        64, ge=1, description="uploads that one edge takes in at once, each a call to the document service"
+    )
+    watches_max: int = _dynamic(
+        128, ge=1, description="documents that one edge follows at once, however many readers each has"
+    )
+    connections_max: int = Field(16_384, ge=1, description="connections to the edge at once")
+    idle_timeout_s: float = Field(
+        75.0, gt=0, description="how long the edge keeps a connection that asks for nothing; more than proxies do"
+    )
+    head_timeout_s: float = Field(10.0, gt=0, description="time in which the head of a request must be complete")
+    body_pace_bytes: int = _dynamic(
+        256, ge=0, description="bytes in a second that a body must come with on average; 0 for any pace"
+    )
+    cors_origins: str = _dynamic(
+        "", description="origins whose pages may call the edge, comma separated, or *; empty for none"
+    )
+    trusted_proxies: str = Field(
+        "127.0.0.0/8,::1", description="networks of proxies whose X-Forwarded-Proto counts, comma separated"
+    )
+
     mesh: str = Field("", description="profile of the mesh that the SDK and the command use: `ragmesh profile`")
     tls: bool = Field(False, description="call gRPC servers by TLS; tls_ca_file means so too")
     tls_cert_file: Path | None = Field(None, description="certificate of gRPC servers and clients")

@@ -88,6 +88,7 @@ class NewDocument:
     size_bytes: int
     sha256: str
     metadata: Mapping[str, str]
+    idempotency_key: str = ""  # the client's own; empty for none
 
 
 @dataclass(frozen=True, slots=True)

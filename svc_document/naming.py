@@ -12,6 +12,7 @@ METADATA_KEY = re.compile(r"[a-z0-9_]{1,64}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NAME_MAX_CHARS = 255
+KEY_MAX_CHARS = 255
 METADATA_MAX_KEYS = 32
 METADATA_MAX_CHARS = 1024
 UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, lone surrogates, line and paragraph ends
@@ -76,6 +77,15 @@ def sha256(digest: str) -> str:
     if not SHA256.fullmatch(digest):
         raise InvalidArgument("sha256 must be 64 lower-case hex digits", field="sha256")
     return digest
+
+
+def idempotency_key(key: str) -> str:
+    """A client's own key for an upload; empty for none."""
+    if len(key) > KEY_MAX_CHARS or not key.isprintable():
+        raise InvalidArgument(
+            f"the idempotency key must be at most {KEY_MAX_CHARS} printable characters", field="idempotency_key"
+        )
+    return key
 
 
 def _shown(text: str) -> str:

@@ -44,9 +44,11 @@ class Documents(Protocol):
     """Documents as their owners see and change them. All but `read_many` hide those being deleted."""
 
     async def add(self, collection: Collection, new: NewDocument) -> Document:
-        """Adds and queues it in one transaction, or returns the one with the same bytes and name.
+        """Adds and queues it in one transaction, or returns the one with the same bytes and name, or the same key.
 
-        Raises NotFound where the collection is gone, Aborted where an equal one was added at the same moment.
+        Raises NotFound where the collection is gone, AlreadyExists where the key was used for something else,
+        FailedPrecondition where what it was used for is deleted, Aborted where an equal one was added and deleted
+        at the same moment.
         """
         ...
 
@@ -144,6 +146,10 @@ class Chores(Protocol):
 
     async def erase_collection(self, collection_id: str) -> None:
         """Forgets a deleted collection."""
+        ...
+
+    async def forget_upload_keys(self, *, older_than_s: float) -> None:
+        """Lets keys of uploads be used for others."""
         ...
 
     async def backlog(self) -> Backlog:

@@ -128,7 +128,7 @@ async def _read_spec(requests: AsyncIterator[v1.UploadDocumentRequest]) -> Spec:
     if first is None or first.spec is None:
         raise InvalidArgument("the first message of an upload must be its spec", field="spec")
     spec = first.spec
-    return Spec(spec.collection, spec.name, spec.metadata, spec.size_bytes, spec.sha256)
+    return Spec(spec.collection, spec.name, spec.metadata, spec.size_bytes, spec.sha256, spec.idempotency_key)
 
 
 async def _read_pieces(requests: AsyncIterator[v1.UploadDocumentRequest]) -> AsyncIterator[bytes]:

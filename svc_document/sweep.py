@@ -17,6 +17,7 @@ QUEUE_DOCUMENTS = Gauge("ragmesh_ingest_queue_documents", "Documents that wait f
 OLDEST_SECONDS = Gauge("ragmesh_ingest_oldest_seconds", "How long the oldest unfinished document has waited")
 
 ABANDONED_S = 24 * 3600.0  # no upload takes as long
+KEYS_KEPT_S = 24 * 3600.0
 
 
 class Sweeper:
@@ -53,6 +54,7 @@ class Sweeper:
         for collection_id in await self._chores.empty_deleted_collections():
             await self._vectors.delete_collection(collection_id)
             await self._chores.erase_collection(collection_id)
+        await self._chores.forget_upload_keys(older_than_s=KEYS_KEPT_S)
         backlog = await self._chores.backlog()
         QUEUE_DOCUMENTS.set(backlog.documents)
         OLDEST_SECONDS.set(backlog.oldest_s)

@@ -29,6 +29,7 @@ class Spec:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     size_bytes: int | None = None  # expected; None for any
     sha256: str | None = None
+    idempotency_key: str = ""  # the client's own; empty for none
 
     def __post_init__(self) -> None:
         naming.collection_name(self.collection)
@@ -36,6 +37,7 @@ class Spec:
         naming.metadata(self.metadata)
         if self.sha256 is not None:
             naming.sha256(self.sha256)
+        naming.idempotency_key(self.idempotency_key)
 
 
 class Uploads:
@@ -50,12 +52,17 @@ class Uploads:
         self._max_bytes = max_bytes
 
     async def upload(self, tenant: str, spec: Spec, pieces: AsyncIterator[bytes]) -> Document:
-        """Keeps and queues a document, or returns the one already there. Raises InvalidArgument, NotFound."""
+        """Keeps and queues a document, or returns the one already there.
+
+        Raises InvalidArgument, NotFound, AlreadyExists, FailedPrecondition.
+        """
         collection = await self._collections.find(tenant, naming.collection_name(spec.collection))
         document_id = str(uuid_utils.uuid7())
         received = Received(spec, self._max_bytes())
         await self._blobs.write(document_id, received.checked(pieces))
-        new = NewDocument(document_id, spec.name, received.size, received.sha256, spec.metadata)
+        new = NewDocument(
+            document_id, spec.name, received.size, received.sha256, spec.metadata, spec.idempotency_key
+        )
         accepting = asyncio.create_task(self._accept(collection, new))
         try:
             return await asyncio.shield(accepting)

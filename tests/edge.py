@@ -8,7 +8,7 @@ import json
 import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -84,6 +84,11 @@ class Documents(DocumentServiceServicer):
 
     def __init__(self) -> None:
         self.error: errors.MeshError | None = None
+        self.watched: list[str] = []
+        self.watches_left = 0
+        self.ready = asyncio.Event()  # whether documents get READY
+        self.ready.set()
+        self.is_made = False  # whether they were before they are followed
         self.broken_download: errors.MeshError | None = None
         self.asked: list = []
         self.received: list = []
@@ -95,6 +100,8 @@ class Documents(DocumentServiceServicer):
 
     async def upload_document(self, request, context):
         try:
+            if self.error:
+                raise self.error
             await self.taking.wait()
             async for message in request:
                 self.received.append(message)
@@ -106,8 +113,17 @@ class Documents(DocumentServiceServicer):
         return Document(id="d", name="a.md", state=DocumentState.QUEUED)
 
     async def watch_document(self, request, context):
-        yield Document(id=request.id, state=DocumentState.PROCESSING, progress=0.5)
-        yield Document(id=request.id, state=DocumentState.READY, progress=1.0)
+        self.watched.append(request.id)
+        try:
+            if self.error:
+                raise self.error
+            if not self.is_made:
+                yield _seen(request, DocumentState.PROCESSING, NOON)
+                await asyncio.sleep(0.01)  # a reader misses one of two steps that come at once
+                await self.ready.wait()
+            yield _seen(request, DocumentState.READY, NOON + timedelta(seconds=1))
+        finally:
+            self.watches_left += 1
 
     async def get_document(self, request, context):
         if self.error:
@@ -150,6 +166,10 @@ class Documents(DocumentServiceServicer):
     async def delete_collection(self, request, context):
         self.asked.append(request)
         return DeleteCollectionResponse()
+
+
+def _seen(request, state: DocumentState, at: datetime) -> Document:
+    return Document(id=request.id, state=state, updated_at=at)
 
 
 def _collection(request) -> Collection:
@@ -285,9 +305,9 @@ async def an_edge(
 
 
 async def events_of(response) -> list[tuple[str, dict]]:
-    """What a stream said, its pings left out."""
+    """What a stream said, its pings and the ids of its events left out."""
     blocks = (await response.read()).decode().strip().split("\n\n")
     return [
         (name.removeprefix("event: "), json.loads(data.removeprefix("data: ")))
-        for name, data in (block.split("\n") for block in blocks if not block.startswith(":"))
+        for *_, name, data in (block.split("\n") for block in blocks if not block.startswith(":"))
     ]

@@ -6,9 +6,10 @@ from contextlib import aclosing
 from aiohttp import web
 
 from gateway import filters, messages, shapes, sse
-from gateway.answering import answered, whole
+from gateway.answering import answered, cost_of, whole
 from gateway.bodies import read, respond
 from gateway.calls import services
+from gateway.limits import reserve
 from gateway.models import AnswerBody, AnswerOptions, ChatBody
 from gateway.openapi import Operation, documented
 from ragmesh.access import Scope
@@ -56,7 +57,8 @@ async def _answered(
     request: web.Request, options: AnswerOptions, question: str, history: list[Turn] | None = None
 ) -> web.StreamResponse:
     message = _message(request.match_info["collection"], question, options, history or [])
-    events = answered(services(request), message)
+    await reserve(request, cost_of(message, services(request).settings))
+    events = answered(request, message)
     if options.stream:
         return await sse.stream(request, _shown(events))
     text = await whole(events)

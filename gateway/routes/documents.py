@@ -12,13 +12,16 @@ from aiohttp import web
 from gateway import messages, shapes, sse
 from gateway.bodies import respond
 from gateway.calls import Services, services
+from gateway.limits import one_more_upload
 from gateway.openapi import Operation, documented
 from gateway.paging import flag, page_of, state_of
 from gateway.upload import upload_of
+from gateway.watches import watches
 from ragmesh.access import Scope
 from ragmesh.errors import Aborted
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
+from ragmesh.rpc.refusal import refusal_of
 from ragmesh.v1 import (
     DeleteDocumentRequest,
     Document,
@@ -28,7 +31,6 @@ from ragmesh.v1 import (
     ListDocumentsRequest,
     ReprocessDocumentRequest,
     UploadDocumentRequest,
-    WatchDocumentRequest,
 )
 
 TRANSFER_S = 3600.0
@@ -43,19 +45,23 @@ routes = web.RouteTableDef()
         "wait=true, else 202 as soon as it is kept",
         shapes.Document,
         query=("name", "metadata", "wait"),
+        headers=("Idempotency-Key",),
         upload=True,
         status=202,
         needs=Scope.WRITE,
+        also=(201,),
     )
 )
 async def upload(request: web.Request) -> web.Response:
     mesh, wait = services(request), flag(request, "wait")
     incoming = await upload_of(request, mesh.settings.upload_max_bytes)
-    document = await _pass_on(mesh, incoming.messages(request.match_info["collection"]))
+    with one_more_upload(request):
+        document = await _pass_on(mesh, incoming.messages(request.match_info["collection"]))
     if not wait:
         return respond(messages.document(document), status=202)
-    async for seen in _watch(mesh, document.id):
-        document = seen
+    async with aclosing(watches(request).follow(document.id)) as changes:
+        async for seen in changes:
+            document = seen
     return respond(messages.document(document), status=201)
 
 
@@ -127,13 +133,17 @@ async def reprocess(request: web.Request) -> web.Response:
 @routes.get("/v1/documents/{id}/events", allow_head=False)
 @documented(
     Operation(
-        "Follow a document until it is READY or FAILED: SSE `document` events",
+        "Follow a document until it is READY or FAILED: SSE `document` events. With Last-Event-ID only what came "
+        "later; 204 when nothing will",
         media="text/event-stream",
+        headers=("Last-Event-ID",),
         needs=Scope.READ,
+        also=(204,),
     )
 )
 async def events(request: web.Request) -> web.StreamResponse:
-    return await sse.stream(request, _shown(_watch(services(request), request.match_info["id"])))
+    changes = watches(request).follow(request.match_info["id"])
+    return await sse.stream(request, _shown(changes, sse.last_event_id(request)))
 
 
 @routes.get("/v1/documents/{id}/content", allow_head=False)
@@ -163,31 +173,29 @@ async def _pass_on(mesh: Services, messages: AsyncIterator[UploadDocumentRequest
     call = mesh.documents.upload_document(**outgoing(TRANSFER_S))
     try:
         with translated():
-            async for message in messages:
-                if call.done():  # refused half-way: the call tells why
-                    break
-                with suppress(asyncio.InvalidStateError):
-                    await call.write(message)
-            await call.done_writing()
-            return await call
+            async with refusal_of(call):
+                async for message in messages:
+                    if call.done():  # refused half-way: the call tells why
+                        break
+                    with suppress(asyncio.InvalidStateError):
+                        await call.write(message)
+                await call.done_writing()
+                return await call
     finally:
         call.cancel()
 
 
-async def _shown(changes: AsyncGenerator[Document, None]) -> AsyncGenerator[sse.Event, None]:
+async def _shown(changes: AsyncGenerator[Document, None], seen: int) -> AsyncGenerator[sse.Event, None]:
+    """Changes as events, without those that a reader who was cut off has seen."""
     async with aclosing(changes):
-        async for seen in changes:
-            yield "document", messages.document(seen)
+        async for document in changes:
+            if (step := _step(document)) > seen:
+                yield "document", messages.document(document), str(step)
 
 
-async def _watch(mesh: Services, document_id: str) -> AsyncGenerator[Document, None]:
-    call = mesh.documents.watch_document(WatchDocumentRequest(id=document_id), **outgoing(TRANSFER_S))
-    try:
-        with translated():
-            async for seen in call:
-                yield seen
-    finally:
-        call.cancel()
+def _step(document: Document) -> int:
+    """Grows with every change of a document."""
+    return int(document.updated_at.timestamp() * 1_000_000) if document.updated_at else 1
 
 
 async def _copy(pieces: AsyncIterator[DownloadDocumentResponse], response: web.StreamResponse) -> None:

@@ -31,7 +31,9 @@ async def healthz(request: web.Request) -> web.Response:
 
 
 @routes.get("/readyz")
-@documented(Operation("Whether the mesh can serve, and which part can't", shapes.Readiness, needs=NOTHING))
+@documented(
+    Operation("Whether the mesh can serve, and which part can't", shapes.Readiness, needs=NOTHING, also=(503,))
+)
 async def readyz(request: web.Request) -> web.Response:
     mesh = services(request)
     own, backends = await asyncio.gather(_services(mesh), _backends(mesh))

@@ -12,7 +12,7 @@ function described(path, method, operation) {
   details.append(summary, ...(operation.parameters ?? []).map((one) => text("p", `${one.name} (${one.in})`)));
   details.append(...contents("body", operation.requestBody?.content));
   for (const [status, answer] of Object.entries(operation.responses))
-    if (status !== "default") details.append(...contents(status, answer.content));
+    if (status < 400) details.append(...contents(status, answer.content));
   return details;
 }
 

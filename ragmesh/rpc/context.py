@@ -114,6 +114,11 @@ def acting(identity: Identity) -> Iterator[None]:
         _current.reset(token)
 
 
+def forget_deadline() -> None:
+    """Lets this task go on when the call that began it is over: for what is done for others too."""
+    _current.set(replace(_current.get(), deadline=None))
+
+
 @contextmanager
 def bound(
     *, tenant: str = DEFAULT_TENANT, request_id: str | None = None, timeout_s: float | None = None

@@ -9,7 +9,7 @@ from ragmesh.storage.database import Database
 from ragmesh.storage.events.outbox import publish
 from svc_document.model import UNFINISHED, Backlog, Document, Queued, State, Stats
 from svc_document.store.announce import Announcer, silent
-from svc_document.store.tables import NO_LEASE, collections, documents, select_documents, to_document
+from svc_document.store.tables import NO_LEASE, collections, documents, select_documents, to_document, upload_keys
 from svc_document.wire import to_event
 
 AT_ONCE = 500
@@ -70,6 +70,14 @@ class SqlChores:
     async def erase_collection(self, collection_id: str) -> None:
         async with self._database.write() as connection:
             await connection.execute(delete(collections).where(collections.c.id == collection_id))
+
+    async def forget_upload_keys(self, *, older_than_s: float) -> None:
+        old = upload_keys.c.created_at <= datetime.now(UTC) - timedelta(seconds=older_than_s)
+        async with self._database.read() as connection:
+            if not (await connection.execute(select(upload_keys.c.key).where(old).limit(1))).first():
+                return
+        async with self._database.write() as connection:
+            await connection.execute(delete(upload_keys).where(old))
 
     async def stats(self) -> Stats:
         async with self._database.read() as connection:

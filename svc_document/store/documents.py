@@ -23,6 +23,7 @@ from svc_document.model import (
 )
 from svc_document.store.announce import Announcer, silent
 from svc_document.store.collections import change, find_present, hold
+from svc_document.store.keys import find_first, remember
 from svc_document.store.tables import NO_ERROR, NO_LEASE, collections, documents, select_documents, to_document
 from svc_document.wire import to_event
 
@@ -36,17 +37,25 @@ class SqlDocuments:
 
     async def add(self, collection: Collection, new: NewDocument) -> Document:
         try:
-            async with self._database.write() as connection:
-                if present := await _find_equal(connection, collection, new):
-                    return present
+            return await self._add(collection, new)
+        except IntegrityError:  # where writers do not queue up, an equal upload may have been faster
+            pass
+        try:
+            return await self._add(collection, new)
+        except IntegrityError as error:
+            raise Aborted("an equal document was uploaded and deleted at the same moment; try again") from error
+
+    async def _add(self, collection: Collection, new: NewDocument) -> Document:
+        async with self._database.write() as connection:
+            if new.idempotency_key and (first := await find_first(connection, collection, new)):
+                return first
+            document = await _find_equal(connection, collection, new)
+            if not document:
                 document = await _accept(connection, collection, new)
                 await self._announce(connection, document.id)
-                return document
-        except IntegrityError as error:  # where writers do not queue up, an equal upload may have been faster
-            async with self._database.read() as connection:
-                if present := await _find_equal(connection, collection, new):
-                    return present
-            raise Aborted("an equal document was uploaded and deleted at the same moment; try again") from error
+            if new.idempotency_key:
+                await remember(connection, collection, new, document)
+            return document
 
     async def get(self, tenant: str, document_id: str) -> Document:
         async with self._database.read() as connection:

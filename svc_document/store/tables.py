@@ -89,6 +89,20 @@ Index(
     postgresql_where=documents.c.state != State.DELETING,
 )
 
+# What was uploaded under a key of the client's own; kept for a day.
+upload_keys = Table(
+    "upload_keys",
+    metadata,
+    Column("tenant", String(255), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("collection_id", String(36), nullable=False),
+    Column("document_id", String(36), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Index("upload_keys_age", "created_at"),
+)
+
 NO_ERROR: Mapping[str, None] = {
     "error_stage": None,
     "error_code": None,

@@ -91,3 +91,15 @@ async def test_no_more_is_ever_given_than_there_was(buckets: Buckets, costs: lis
 
     assert sum(cost for cost, verdict in zip(costs, verdicts, strict=True) if verdict.allowed) <= 3.01
     assert all(0 <= verdict.remaining <= 3 for verdict in verdicts)
+
+
+async def test_what_was_used_is_taken_whatever_a_bucket_holds_and_what_was_not_is_given_back(
+    buckets: Buckets, key: str
+):
+    await buckets.settle(key, 5, SLOW)
+    owing = await buckets.take(key, 1, SLOW)
+    await buckets.settle(key, -100, SLOW)
+
+    assert not owing.allowed
+    assert owing.retry_after_s == pytest.approx(3000, rel=0.01)
+    assert (await buckets.take(key, 0, SLOW)).remaining == pytest.approx(3, abs=0.01)

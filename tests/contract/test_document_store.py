@@ -8,7 +8,7 @@ import pytest
 import uuid_utils
 from sqlalchemy import select, text
 
-from ragmesh.errors import NotFound, Unavailable
+from ragmesh.errors import AlreadyExists, FailedPrecondition, NotFound, Unavailable
 from ragmesh.storage.database import Database, connect, migrate
 from ragmesh.storage.events.outbox import outbox
 from ragmesh.v1 import DocumentChanged, DocumentDeadLettered, DocumentState
@@ -35,8 +35,8 @@ RESULT = Result("text/plain", 0, 3)
 BROKEN = Failure(Stage.PARSE, "broken", "it is broken", retriable=False)
 
 
-def new(name: str = "a") -> NewDocument:
-    return NewDocument(str(uuid_utils.uuid7()), name, 1, "0" * 64, {})
+def new(name: str = "a", *, digit: str = "0", key: str = "") -> NewDocument:
+    return NewDocument(str(uuid_utils.uuid7()), name, 1, digit * 64, {}, key)
 
 
 async def add(database: Database, name: str = "a", collection: str = "default") -> Document:
@@ -71,6 +71,83 @@ async def test_equal_uploads_at_once_are_one_document_and_nobodys_error(database
 
     assert len({document.id for document in added}) == 1
     assert await count(database) == (1, 0)
+
+
+async def test_uploads_with_one_key_at_once_are_one_document(database: Database):
+    collection = await SqlCollections(database).find("t", "default")
+    documents = SqlDocuments(database)
+
+    added = await asyncio.gather(*(documents.add(collection, new(key="k")) for _ in range(12)))
+    later = await documents.add(collection, new(key="k"))
+
+    assert {document.id for document in added} == {later.id}
+    assert await count(database) == (1, 0)
+
+
+async def test_of_different_uploads_with_one_key_at_once_one_is_taken(database: Database):
+    collection = await SqlCollections(database).find("t", "default")
+    documents = SqlDocuments(database)
+
+    added = await asyncio.gather(
+        *(documents.add(collection, new(digit=digit, key="k")) for digit in "0123456789"), return_exceptions=True
+    )
+
+    assert sorted(type(each).__name__ for each in added) == ["AlreadyExists"] * 9 + ["Document"]
+    assert await count(database) == (1, 0)
+
+
+@pytest.mark.parametrize("other", [new("b", key="k"), new(digit="1", key="k")])
+async def test_a_key_that_was_used_for_something_else_is_refused(database: Database, other: NewDocument):
+    collections = SqlCollections(database)
+    collection, elsewhere = await collections.find("t", "default"), await collections.create("t", "elsewhere")
+    documents = SqlDocuments(database)
+    await documents.add(collection, new(key="k"))
+
+    for place, upload in ((collection, other), (elsewhere, new(key="k"))):
+        with pytest.raises(AlreadyExists, match="choose a new key"):
+            await documents.add(place, upload)
+    assert await count(database) == (1, 0)
+
+
+async def test_a_key_is_its_tenants_own(database: Database):
+    collections, documents = SqlCollections(database), SqlDocuments(database)
+
+    one = await documents.add(await collections.find("t", "default"), new(key="k"))
+    other = await documents.add(await collections.find("u", "default"), new("b", key="k"))
+
+    assert one.id != other.id
+
+
+async def test_an_equal_document_that_was_there_before_is_what_a_key_stands_for(database: Database):
+    collection, documents = await SqlCollections(database).find("t", "default"), SqlDocuments(database)
+    there = await documents.add(collection, new())
+
+    keyed = await documents.add(collection, new(key="k"))
+
+    assert keyed.id == there.id
+    with pytest.raises(AlreadyExists):
+        await documents.add(collection, new("b", key="k"))
+
+
+async def test_a_key_does_not_bring_a_deleted_document_back(database: Database):
+    collection, documents = await SqlCollections(database).find("t", "default"), SqlDocuments(database)
+    there = await documents.add(collection, new(key="k"))
+    await documents.hide("t", there.id)
+
+    with pytest.raises(FailedPrecondition, match="is deleted"):
+        await documents.add(collection, new(key="k"))
+
+
+async def test_a_key_is_forgotten_after_its_time(database: Database):
+    collection, documents = await SqlCollections(database).find("t", "default"), SqlDocuments(database)
+    await documents.add(collection, new(key="k"))
+
+    await SqlChores(database).forget_upload_keys(older_than_s=60)
+    with pytest.raises(AlreadyExists):
+        await documents.add(collection, new("b", key="k"))
+    await SqlChores(database).forget_upload_keys(older_than_s=0)
+
+    assert (await documents.add(collection, new("b", key="k"))).name == "b"
 
 
 async def test_default_is_made_once_however_many_ask_for_it_first(database: Database):

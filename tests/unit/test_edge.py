@@ -101,6 +101,12 @@ async def test_every_failure_has_its_status_and_says_what_would_be_right(edge, c
         ("POST", "/v1/collections/c/search", io.BytesIO(bytes(2_000_000)), 413, "1 MiB"),
         ("POST", "/v1/collections/c/answer", b'{"question": "x", "seed": 18446744073709551616}', 400, "seed"),
         ("POST", "/v1/collections/c/answer", b'{"question": "x", "temperature": NaN}', 400, "temperature"),
+        ("POST", "/v1/collections/c/search", b'{"query": ""}', 400, "query must be a text of 1 to 8192 characters"),
+        ("POST", "/v1/collections/c/search", b'{"query": "x", "top_k": 0}', 400, "a whole number from 1 to 100"),
+        ("POST", "/v1/collections/c/search", b'{"query": "x", "top_k": NaN}', 400, "a whole number from 1 to 100"),
+        ("POST", "/v1/collections/c/answer", b'{"question": "x", "top_p": 0}', 400, "a number above 0, at most 1"),
+        ("POST", "/v1/collections/c/answer", b'{"question": "x", "stop": [""]}', 400, "each a text of 1 to 256"),
+        ("GET", "/v1/collections/c/documents?page_size=-1", None, 400, "from 1 to 1000, or 0 for the default"),
         ("POST", "/v1/collections/c/suggestions", b'{"document_id": "d", "answer": "a"}', 400, "one of them"),
         ("GET", "/v1/collections/c/documents?page_size=1001", None, 400, "page_size"),
         ("GET", "/v1/collections/c/documents?page_size=" + "1" * 5000, None, 400, "page_size"),
@@ -193,12 +199,14 @@ async def test_the_description_is_whole(edge):
     _, api = await edge.json("GET", "/openapi.json")
 
     described = json.dumps(api)
-    for reference in {part.split('"')[0] for part in described.split('"$ref": "#/components/schemas/')[1:]}:
-        assert reference in api["components"]["schemas"]
+    for reference in {part.split('"')[0] for part in described.split('"$ref": "#/components/')[1:]}:
+        kind, name = reference.split("/")
+        assert name in api["components"][kind]
     for path, operations in api["paths"].items():
         for operation in operations.values():
             for status, answer in operation["responses"].items():
-                assert "content" in answer or status in {"204", "501"}, path
+                assert "content" in answer or "$ref" in answer or status in {"204", "501"}, path
+            assert {"400", "429", "500", "503", "504"} <= set(operation["responses"])
             declared = {each["name"] for each in operation["parameters"] if each["in"] == "path"}
             assert declared == {part.split("}")[0] for part in path.split("{")[1:]}
     assert {"/v1/collections/{collection}/search", "/v1/documents/{id}/events", "/readyz"} <= set(api["paths"])

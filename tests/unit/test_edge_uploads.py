@@ -39,6 +39,15 @@ async def test_an_upload_passes_through_in_pieces(edge):
     assert max(len(piece.data) for piece in pieces) <= 256 * 1024
 
 
+async def test_an_upload_carries_the_key_of_its_client(edge):
+    for data, query in ((form(FILE), ""), (b"tea", "?name=a.md")):
+        kind = FORM if not query else {}
+        await edge.json("POST", UPLOADS + query, data=data, headers=kind | {"Idempotency-Key": "mine-1"})
+
+    specs = [message.spec for message in edge.documents.received if message.spec]
+    assert [spec.idempotency_key for spec in specs] == ["mine-1", "mine-1"]
+
+
 async def test_a_form_is_an_upload_too(edge):
     form = aiohttp.FormData()
     form.add_field("metadata", '{"k": "v"}', content_type="application/json")
@@ -131,6 +140,18 @@ async def test_an_upload_that_does_not_tell_its_length_is_refused_at_the_limit()
 
         assert (response.status, "1 MiB" in problem["detail"]) == (413, True)
         assert sum(len(message.data or b"") for message in edge.documents.received) <= 1 << 20
+
+
+async def test_an_upload_that_is_refused_while_it_comes_is_told_why(edge):
+    edge.documents.error = errors.NotFound("there is no such collection")
+
+    answers = [
+        await asyncio.gather(*(edge.json("POST", f"{UPLOADS}?name=a", data=pieces(3)) for _ in range(16)))
+        for _ in range(8)
+    ]
+
+    told = {(response.status, problem["detail"]) for some in answers for response, problem in some}
+    assert told == {(404, "there is no such collection")}
 
 
 async def test_a_slow_service_slows_the_upload_down(edge):

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from gateway import filters, messages
-from gateway.answering import answered, raised, whole
+from gateway.answering import answered, cost_of, raised, whole
 from gateway.bodies import respond
 from gateway.calls import services
+from gateway.limits import reserve
 from gateway.openai import shapes
 from gateway.openai.bodies import ChatCompletionBody, ChatMessage, read_openai
 from gateway.openai.names import collection_of, unknown
@@ -40,7 +41,9 @@ PIECE = "chat.completion.chunk"
 )
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     body = await read_openai(request, ChatCompletionBody)
-    events = _found(answered(services(request), _message(body)), body.model)
+    message = _message(body)
+    await reserve(request, cost_of(message, services(request).settings))
+    events = _found(answered(request, message), body.model)
     answer = _Answer(body.model)
     if body.stream:
         return await stream(request, _chunks(answer, events, tells_usage=body.tells_usage))

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from gateway import messages
-from gateway.answering import completed, raised, whole
+from gateway.answering import WRITTEN, completed, raised, whole
 from gateway.bodies import respond
-from gateway.calls import Services, services
+from gateway.calls import services
+from gateway.limits import reserve, tokens_of
 from gateway.openai import shapes
 from gateway.openai.bodies import CompletionBody, read_openai
 from gateway.openai.names import known, unknown
@@ -39,10 +40,11 @@ async def completions(request: web.Request) -> web.StreamResponse:
     names = [model["id"] for model in await known(mesh, ModelRole.LLM)]
     if body.model not in names:
         raise unknown(body.model, f"{' or '.join(names)} continues texts")
+    await reserve(request, tokens_of(*body.prompts) + len(body.prompts) * (body.longest or WRITTEN))
     text = _Text(body.model)
     if body.stream:
-        return await stream(request, _chunks(mesh, text, body))
-    return respond(await _whole(mesh, text, body))
+        return await stream(request, _chunks(request, text, body))
+    return respond(await _whole(request, text, body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +65,25 @@ class _Text:
         }
 
 
-async def _whole(mesh: Services, text: _Text, body: CompletionBody) -> shapes.Completion:
+async def _whole(request: web.Request, text: _Text, body: CompletionBody) -> shapes.Completion:
     """Each prompt's continuation, one after another: one request has one place at the model."""
     choices: list[shapes.TextChoice] = []
     usages: list[Usage] = []
     for index, prompt in enumerate(body.prompts):
-        written = await whole(completed(mesh, _message(body, prompt)))
+        written = await whole(completed(request, _message(body, prompt)))
         choices.append(_choice(index, _begun(body, prompt) + written.text, finish_reason(written.done)))
         usages.append(written.usage)
     return {**text.piece(*choices), "usage": messages.usage(_sum(usages))}
 
 
-async def _chunks(mesh: Services, text: _Text, body: CompletionBody) -> AsyncGenerator[shapes.Completion, None]:
+async def _chunks(
+    request: web.Request, text: _Text, body: CompletionBody
+) -> AsyncGenerator[shapes.Completion, None]:
     usages: list[Usage] = []
     for index, prompt in enumerate(body.prompts):
         if beginning := _begun(body, prompt):
             yield text.piece(_choice(index, beginning))
-        async with aclosing(completed(mesh, _message(body, prompt))) as events:
+        async with aclosing(completed(request, _message(body, prompt))) as events:
             async for event in events:
                 if event.error is not None:
                     raise raised(event.error)

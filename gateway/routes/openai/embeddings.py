@@ -7,6 +7,7 @@ from aiohttp import web
 
 from gateway.bodies import respond
 from gateway.calls import services
+from gateway.limits import reserve, spent, tokens_of
 from gateway.openai import shapes
 from gateway.openai.bodies import EmbeddingsBody, read_openai
 from gateway.openai.names import unknown
@@ -25,6 +26,7 @@ routes = web.RouteTableDef()
 async def embeddings(request: web.Request) -> web.Response:
     mesh, body = services(request), await read_openai(request, EmbeddingsBody)
     texts = [body.input] if isinstance(body.input, str) else body.input
+    await reserve(request, tokens_of(*texts))
     with translated():
         embedded = await mesh.query.embed(
             EmbedRequest(texts=texts, role=EmbedRole.PASSAGE), **outgoing(mesh.settings.call_timeout_s)
@@ -35,6 +37,7 @@ async def embeddings(request: web.Request) -> web.Response:
         for index, vector in enumerate(_split(embedded))
     ]
     tokens = embedded.prompt_tokens
+    spent(request, tokens)
     return respond(
         shapes.Embeddings(
             object="list",

@@ -28,14 +28,24 @@ class MemoryBuckets:
 
     async def take(self, key: str, cost: float, rate: Rate) -> Verdict:
         """Takes `cost` out of a bucket if it holds that much, else nothing."""
+        verdict = judge(self._holds(key, rate), cost, rate)
+        self._leave(key, verdict.remaining)
+        return verdict
+
+    async def settle(self, key: str, cost: float, rate: Rate) -> None:
+        """Takes `cost` whatever a bucket holds, so that it may owe; a cost below 0 is given back."""
+        self._leave(key, min(rate.capacity, self._holds(key, rate) - cost))
+
+    def _holds(self, key: str, rate: Rate) -> float:
         now = self._clock()
-        level = self._levels.pop(key, _Level(rate.capacity, now))
-        tokens = min(rate.capacity, level.tokens + (now - level.at) * rate.refill_per_s)
-        verdict = judge(tokens, cost, rate)
-        self._levels[key] = _Level(verdict.remaining, now)
+        level = self._levels.get(key, _Level(rate.capacity, now))
+        return min(rate.capacity, level.tokens + (now - level.at) * rate.refill_per_s)
+
+    def _leave(self, key: str, tokens: float) -> None:
+        self._levels[key] = _Level(tokens, self._clock())
+        self._levels.move_to_end(key)
         if len(self._levels) > BUCKETS_MAX:
             self._levels.popitem(last=False)
-        return verdict
 
 
 def judge(tokens: float, cost: float, rate: Rate) -> Verdict:

@@ -29,3 +29,7 @@ class Buckets(Protocol):
     async def take(self, key: str, cost: float, rate: Rate) -> Verdict:
         """Takes `cost` out of a bucket if it holds that much, else nothing."""
         ...
+
+    async def settle(self, key: str, cost: float, rate: Rate) -> None:
+        """Takes `cost` whatever a bucket holds, so that it may owe; a cost below 0 is given back."""
+        ...
