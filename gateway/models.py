@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, St
 from ragmesh.access import Scope
 
 TEXT_MAX = 8192  # characters of a query or question
+INSTRUCTION_MAX = 2048  # characters of a wish for an answer's manner
 Mode = Literal["hybrid", "dense", "sparse"]
 
 
@@ -95,7 +96,7 @@ class AnswerOptions(Strict):
     top_p: float | None = Field(None, gt=0, le=1)
     seed: int | None = Field(None, ge=0, lt=2**64)
     stop: list[str] = Field([], max_length=8)
-    instruction: str = Field("", max_length=2048, description="what you want of the answer's manner")
+    instruction: str = Field("", max_length=INSTRUCTION_MAX, description="what you want of the answer's manner")
     stream: bool = Field(False, description="answer with server-sent events")
 
 
