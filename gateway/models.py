@@ -9,6 +9,7 @@ from ragmesh.access import Scope
 COLLECTION_NAME = "^[a-z0-9][a-z0-9-]{0,62}$"  # the document service checks it
 FILTER_KEY = r"^(content_type|document_id|document_name|page|metadata\.[a-z0-9_]{1,64})$"  # the query service does
 TEXT_MAX = 8192  # characters of a query or question
+INSTRUCTION_MAX = 2048  # characters of a wish for an answer's manner
 Mode = Literal["hybrid", "dense", "sparse"]
 
 
@@ -101,7 +102,7 @@ class AnswerOptions(Strict):
     top_p: float | None = Field(None, gt=0, le=1)
     seed: int | None = Field(None, ge=0, lt=2**64)
     stop: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field([], max_length=8)
-    instruction: str = Field("", max_length=2048, description="what you want of the answer's manner")
+    instruction: str = Field("", max_length=INSTRUCTION_MAX, description="what you want of the answer's manner")
     stream: bool = Field(False, description="answer with server-sent events")
 
 

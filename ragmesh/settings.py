@@ -155,6 +155,9 @@ class Settings(BaseSettings):
     suggestions: bool = _dynamic(True, description="whether questions are suggested")
     search_timeout_s: float = _dynamic(10.0, gt=0, le=600, description="deadline of a search")
     answer_timeout_s: float = _dynamic(180.0, gt=0, le=3600, description="deadline of a whole answer")
+    chat_idle_s: float = _dynamic(
+        600.0, gt=0, le=86_400, description="how long a stream of Chat may wait for its next turn"
+    )
     call_timeout_s: float = Field(10.0, gt=0, description="deadline of every other call")
     search_target_s: float = _dynamic(
         2.0, gt=0, le=60, description="time in which nine of ten searches are to be answered; more are refused"

@@ -8,13 +8,13 @@ Tried with SmolLM2-135M on XQuAD: with the best source last, next to the questio
 the best source first 1; sources in tags were sometimes repeated as the answer, sources under headings never.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ragmesh.chunk import Chunk
 from ragmesh.inference.port import LanguageModelInfo, Message
 from svc_query.condense import Speaker, Turn
+from svc_query.plain import plain
 from svc_query.sentences import cut, excerpt, size
 from svc_query.wording import wording_for
 
@@ -24,10 +24,6 @@ QUESTION_SHARE = 0.5  # of the prompt, at most
 HISTORY_SHARE = 0.2  # likewise
 INSTRUCTION_SHARE = 0.15  # likewise
 TEMPLATE_BYTES = 64  # what the chat template adds around the messages
-_CONTROL = re.compile(
-    r"<\|[^<>]{0,40}\|>|</?(?:s|bos|eos|start_of_turn|end_of_turn)>|\[/?INST\]|^[ \t]*#+", re.MULTILINE
-)
-_MARK = re.compile(r"\[(\d{1,3})\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +88,6 @@ def source(number: int, chunk: Chunk, question: str, room_bytes: int) -> str:
     page = f", p. {chunk.page}" if chunk.page else ""
     head = f"## [{number}] {cut(plain(chunk.title), room_bytes // 4)}{page}\n"
     return head + excerpt(plain(chunk.text), question, room_bytes - size(head))
-
-
-def plain(text: str) -> str:
-    """A text that can't pass for a part of the prompt's form; its own marks, like [12], become (12)."""
-    return _MARK.sub(r"(\1)", _CONTROL.sub(" ", text))
 
 
 def _shares(passages: Sequence[Chunk], room_bytes: int) -> list[int]:

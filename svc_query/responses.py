@@ -3,6 +3,7 @@
 from ragmesh import v1
 from ragmesh.chunk import Chunk
 from ragmesh.errors import MeshError
+from svc_query.conversation import Superseded, TurnEvent
 from svc_query.events import AnswerEvent, Citation, Done, FinishReason, Sources, Timings, Token, Usage
 from svc_query.passages import Part
 from svc_query.retrieve import Mode, Retrieved
@@ -46,6 +47,18 @@ def answer_event(event: AnswerEvent) -> v1.AnswerEvent:
             return v1.AnswerEvent(usage=usage)
         case Done():
             return v1.AnswerEvent(done=_done(event))
+
+
+def turn_event(event: TurnEvent) -> v1.AnswerEvent:
+    """One event of a conversation."""
+    match event:
+        case Superseded():
+            ended = v1.AnswerError(code="CANCELLED", message="a newer turn of the conversation took its place")
+            return v1.AnswerEvent(error=ended)
+        case MeshError():
+            return answer_error(event)
+        case _:
+            return answer_event(event)
 
 
 def answer_error(error: MeshError) -> v1.AnswerEvent:

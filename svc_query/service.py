@@ -27,7 +27,7 @@ from svc_query.requests import (
     parse_search,
     parse_suggest,
 )
-from svc_query.responses import answer_error, answer_event, list_chunks_response, search_response
+from svc_query.responses import answer_error, answer_event, list_chunks_response, search_response, turn_event
 from svc_query.retrieve import Mode, Retriever
 from svc_query.suggest import Suggester
 
@@ -82,10 +82,10 @@ class QueryServicer(v1.QueryServiceServicer):
         self, request: AsyncIterator[v1.ChatRequest], context: grpc.aio.ServicerContext
     ) -> AsyncGenerator[v1.AnswerEvent, None]:
         """A conversation on one stream."""
-        conversation = Conversation(self._answers.ask)
+        conversation = Conversation(self._answers.ask, idle_s=self._live.now.chat_idle_s)
         async with aclosing(conversation.follow(self._turns(request))) as events:
             async for event in events:
-                yield answer_error(event) if isinstance(event, MeshError) else answer_event(event)
+                yield turn_event(event)
 
     async def complete(
         self, request: v1.CompleteRequest, context: grpc.aio.ServicerContext

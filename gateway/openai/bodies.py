@@ -3,6 +3,7 @@
 Fields of ours (`top_k`, `mode`, `filter`) may stand beside OpenAI's: the SDKs send them by `extra_body`.
 """
 
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
 from aiohttp import web
@@ -41,11 +42,14 @@ WHY_NOT = {
     "frequency_penalty": "penalties are not supported: leave it out, or send 0",
     "n": "one answer is given at a time: leave it out, or send 1",
     "best_of": "one text is written at a time: leave it out, or send 1",
+    "stop": f"it is a text, or a list of up to {STOPS_MAX}",
     "suffix": "text can't be inserted before a suffix: leave it out",
     "prompt": f"it is a text, or a list of 1 to {PROMPTS_MAX}: lists of token numbers are not read",
     "input": "it is a text, or a list of them: lists of token numbers are not read",
 }
 CONTENT = 'content is a text, or a list of {"type": "text", "text": …}: images, audio and files are not read here'
+
+_CONTENT_AT = re.compile(r"messages\.\d+\.content")
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
 
@@ -192,9 +196,9 @@ async def read_openai(request: web.Request, model: type[BodyT]) -> BodyT:
         return await read(request, model)
     except InvalidArgument as error:
         field = error.field or ""
-        if ".content" in field:
-            raise InvalidArgument(f"{field}: {CONTENT}", field=field) from None
         name = field.split(".", 1)[0]
+        if found := _CONTENT_AT.match(field):
+            raise InvalidArgument(f"{found[0]}: {CONTENT}", field=found[0]) from None
         if name in WHY_NOT and name in model.model_fields:
             raise InvalidArgument(f"{name}: {WHY_NOT[name]}", field=name) from None
         raise

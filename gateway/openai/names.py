@@ -17,10 +17,15 @@ DEFAULT = "default"
 
 def collection_of(model: str) -> str:
     """The collection that a model's name stands for: ragmesh/NAME, or ragmesh for the default. Raises NotFound."""
-    owner, _, collection = model.partition("/")
-    if owner != OURS:
+    owner, slash, collection = model.partition("/")
+    if owner != OURS or (slash and not collection):
         raise unknown(model, f"{OURS}/COLLECTION asks the documents of a collection")
     return collection or DEFAULT
+
+
+def is_ours(model: str) -> bool:
+    """Whether a model's name stands for a collection."""
+    return model.partition("/")[0] == OURS
 
 
 def unknown(model: str, right: str) -> NotFound:
@@ -28,11 +33,11 @@ def unknown(model: str, right: str) -> NotFound:
     return NotFound(f"there is no model {model[:64]!r} here: {right}; GET /v1/models lists all", field="model")
 
 
-async def known(mesh: Services, role: ModelRole) -> list[NamedModel]:
-    """The models of the inference server that do this."""
+async def known(mesh: Services, *roles: ModelRole) -> list[NamedModel]:
+    """The models of the inference server that do this, in the order of what they do."""
     with translated():
         listed = await mesh.admin.list_models(ListModelsRequest(), **outgoing(mesh.settings.call_timeout_s))
-    return [named(model.weights) for model in listed.models if model.role is role]
+    return [named(model.weights) for role in roles for model in listed.models if model.role is role]
 
 
 async def collections(mesh: Services) -> list[NamedModel]:

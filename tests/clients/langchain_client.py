@@ -2,6 +2,7 @@
 
 import sys
 
+import openai
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
@@ -28,6 +29,15 @@ def several_turns() -> None:
     assert chat.invoke(said).content
 
 
+def errors() -> None:
+    try:
+        chat.bind(tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}]).invoke(ASKED)
+    except openai.BadRequestError as error:
+        assert error.param == "tools"
+    else:
+        raise AssertionError("tools were not refused")
+
+
 def embeddings() -> None:
     # LangChain counts tokens for OpenAI's own models before it asks; here texts go as they are.
     embedder = OpenAIEmbeddings(model="", check_embedding_ctx_length=False, **CLIENT)
@@ -35,6 +45,6 @@ def embeddings() -> None:
     assert len(one) == len(two) == len(embedder.embed_query("tea"))
 
 
-for check in (whole_answers, streamed_answers, several_turns, embeddings):
+for check in (whole_answers, streamed_answers, several_turns, embeddings, errors):
     check()
     print("ok", check.__name__)

@@ -67,4 +67,42 @@ FOLLOW_UPS = (
     FollowUp("新员工有多少天年假？", "二十六天。[1]", "没用完的呢？", "转到下一年"),
     FollowUp("第一天去哪里报到？", "三楼前台。[1]", "几点？", "上午九点"),
     FollowUp("每周可以在家办公几天？", "最多三天。[1]", "哪一天必须到岗？", "周二"),
+    FollowUp(
+        "How often does a beacon send readings?",
+        "Every 90 seconds. [1]",
+        "How many of them fit one harvester?",
+        "up to 400",
+    ),
+    FollowUp("When is a calibration due?", "Every eighteen months. [1]", "What do I need for that?", "hand pump"),
+    FollowUp(
+        "When is a calibration due?", "Every eighteen months. [1]", "How many minutes does one take?", "forty"
+    ),
+    FollowUp(
+        "What happens to failed sensors?", "They get a red sticker. [1]", "Who are they reported to?", "Priya Raman"
+    ),
+    FollowUp(
+        "Who keeps the statistics of failed sensors?",
+        "Priya Raman. [1]",
+        "And when does the customer get a new one?",
+        "three working",
+    ),
+    FollowUp(
+        "How long must a flight be for premium economy?",
+        "More than eight hours. [1]",
+        "And for first class on trains?",
+        "four hours",
+    ),
+    FollowUp(
+        "What is the daily allowance for meals?", "48 euros. [1]", "Is it less on the day of return?", "24 euros"
+    ),
+    FollowUp(
+        "When must a trip be approved?",
+        "Ten working days before. [1]",
+        "How quickly does the manager answer?",
+        "two working days",
+    ),
+    FollowUp("What is a SEV2?", "One region is slow. [1]", "When do customers hear of it?", "two hours"),
+    FollowUp("发票保存多久？", "保存十年。[1]", "安全审计日志呢？", "两年"),
+    FollowUp("核心工作时间是几点？", "上午十点到下午三点。[1]", "其余时间怎么办？", "自由安排"),
+    FollowUp("新员工培训什么时候？", "下午两点。[1]", "要多久？", "一小时"),
 )

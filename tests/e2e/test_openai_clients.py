@@ -1,51 +1,37 @@
 """Clients of OpenAI's API, as they are published, work with the edge: each is a program of tests/clients."""
 
-import asyncio
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PROGRAMS = ROOT / "tests" / "clients"
-CLIENTS = ROOT / ".clients"
-PYTHON = CLIENTS / "clients" / "bin" / "python"
+from tests.client_programs import NODE, PYTHON, PYTHON_LLAMAINDEX, run
+from tests.e2e.test_cancellation import counters
+
 FERRY = "# Ferry\n\nThe ferry leaves at half past six in the morning. On Sundays it leaves at eight.\n"
-WITHIN_S = 150
+
+
+@pytest.fixture
+async def ferries(mesh, collection):
+    status, document = await mesh.add("ferry.md", FERRY.encode(), collection)
+    assert status == 201, document
+    return collection
 
 
 @pytest.mark.parametrize(
-    ("interpreter", "program"),
-    [
-        (PYTHON, "openai_python.py"),
-        (PYTHON, "langchain_client.py"),
-        (CLIENTS / "clients-llamaindex" / "bin" / "python", "llamaindex_client.py"),
-        (CLIENTS / "clients" / "bin" / "node", "openai_node.mjs"),
-    ],
+    ("interpreter", "program"), [(PYTHON, "langchain_client.py"), (PYTHON_LLAMAINDEX, "llamaindex_client.py")]
 )
-async def test_a_published_client_works_as_it_is(mesh, collection, interpreter, program):
-    assert interpreter.exists(), "the clients are not installed: tests/clients/install.sh does it"
-    status, document = await mesh.add("ferry.md", FERRY.encode(), collection)
-    assert status == 201, document
+async def test_a_client_of_a_framework_works_as_it_is_published(mesh, ferries, interpreter, program):
+    output = await run(interpreter, program, mesh.url, ferries)
 
-    code, output = await run(interpreter, program, mesh.url, collection)
-
-    assert code == 0, output
-    assert "ok" in output
+    assert "ok errors" in output
 
 
-async def run(interpreter: Path, program: str, *arguments: str) -> tuple[int | None, str]:
-    """Runs a client program; Node finds its packages from where the program lies, so it is copied beside them."""
-    file = CLIENTS / program
-    file.write_bytes((PROGRAMS / program).read_bytes())
-    process = await asyncio.create_subprocess_exec(
-        *(str(interpreter), str(file), *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        output, _ = await asyncio.wait_for(process.communicate(), WITHIN_S)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return process.returncode, output.decode()
+@pytest.mark.parametrize(("interpreter", "program"), [(PYTHON, "openai_python.py"), (NODE, "openai_node.mjs")])
+async def test_an_official_sdk_works_as_it_is_published_and_stops_the_model_by_leaving(
+    mesh, ferries, interpreter, program
+):
+    before = await counters(mesh)
+
+    output = await run(interpreter, program, mesh.url, ferries)
+
+    assert "ok errors" in output
+    after = await counters(mesh)
+    assert after["ragmesh_llm_cancelled_total"] > before["ragmesh_llm_cancelled_total"]

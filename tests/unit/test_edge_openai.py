@@ -98,7 +98,7 @@ async def test_what_fails_at_once_has_its_status(edge):
     assert body["error"]["code"] == "resource_exhausted"
 
 
-@pytest.mark.parametrize("model", ["gpt-4o", "ragmesh/none", "other/teas"])
+@pytest.mark.parametrize("model", ["gpt-4o", "ragmesh/none", "other/teas", "ragmesh/"])
 async def test_a_model_that_is_not_there_is_not_found(edge, model):
     edge.queries.events[0] = errors.NotFound("there is no collection")
 
@@ -123,6 +123,11 @@ async def test_a_model_that_is_not_there_is_not_found(edge, model):
         ({"messages": []}, "messages", ""),
         ({"messages": [{"role": "assistant", "content": "Hi"}]}, "messages", "role must be user"),
         ({"messages": [{"role": "tool", "content": "Hi"}]}, "messages.0.role", ""),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages.0.content", "content is a text"),
+        ({"messages": [{"role": "user"}]}, "messages", "send 1 to 8,192"),
+        ({"messages": [{"role": "user", "content": "x" * 8193}]}, "messages", "8,193 characters"),
+        ({"messages": [{"role": "system", "content": "x" * 2049}, *ASKED["messages"]]}, "messages", "2,049"),
+        ({"stop": ["."] * 9}, "stop", "up to 8"),
     ],
 )
 async def test_what_is_not_supported_is_refused_by_its_name(edge, wrong, param, says):
@@ -132,6 +137,18 @@ async def test_what_is_not_supported_is_refused_by_its_name(edge, wrong, param, 
     assert body["error"]["type"] == "invalid_request_error"
     assert body["error"]["param"] == param
     assert says in body["error"]["message"]
+
+
+async def test_of_a_conversation_that_has_become_too_long_the_newest_turns_are_read(edge):
+    many = [{"role": "user", "content": str(number)} for number in range(300)]
+    long = [{"role": "user", "content": "x" * 40_000}, {"role": "assistant", "content": "y" * 40_000}]
+
+    for messages in (many, long):
+        response, body = await edge.json("POST", CHAT, json={**ASKED, "messages": messages + ASKED["messages"]})
+        assert response.status == 200, body
+
+    assert [turn.text for turn in edge.queries.asked[0].history] == [str(number) for number in range(44, 300)]
+    assert [turn.text[0] for turn in edge.queries.asked[1].history] == ["y"]
 
 
 async def test_an_image_is_refused_with_what_is_read(edge):
@@ -209,6 +226,8 @@ async def test_what_can_not_be_continued_is_refused(edge, body, status, says):
         ({"input": "a", "model": "text-embedding-3-small"}, 404, "e5 makes vectors"),
         ({"input": "a", "dimensions": 512}, 400, "2 dimensions only"),
         ({"input": [1, 2]}, 400, "token numbers"),
+        ({"input": []}, 400, "1 to 256"),
+        ({"input": ["a", " "]}, 400, "none of them empty"),
     ],
 )
 async def test_vectors_of_another_model_or_size_are_refused(edge, body, status, says):
@@ -218,7 +237,7 @@ async def test_vectors_of_another_model_or_size_are_refused(edge, body, status, 
     assert says in answer["error"]["message"]
 
 
-@pytest.mark.parametrize("model", ["ragmesh/teas", "smol", "e5"])
+@pytest.mark.parametrize("model", ["ragmesh", "ragmesh/teas", "smol", "e5"])
 async def test_a_listed_model_can_be_looked_up(edge, model):
     response, body = await edge.json("GET", f"/v1/models/{model}")
 

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from ragmesh.errors import Aborted, InvalidArgument, MeshError, Unavailable
+import pytest
+
+from ragmesh.errors import DeadlineExceeded, InvalidArgument, MeshError, Unavailable
 from ragmesh.inference.port import Sampling
 from svc_query.answer import Question
 from svc_query.condense import Speaker, Turn
-from svc_query.conversation import CHARS_MAX, TURNS_MAX, Conversation, bounded
+from svc_query.conversation import CHARS_MAX, TURNS_MAX, Conversation, Superseded, bounded
 from svc_query.events import Done, FinishReason, Sources, Token
 from svc_query.retrieve import Search
 from tests.query_fakes import TENANT
@@ -57,7 +59,7 @@ class Turns:
 
 
 async def said(answering: Answering, turns: Turns) -> list:
-    async with aclosing(Conversation(answering).follow(turns())) as events:
+    async with aclosing(Conversation(answering, idle_s=5).follow(turns())) as events:
         return [event async for event in events]
 
 
@@ -65,7 +67,7 @@ async def one_after_the_other(answering: Answering, *turns: Question | MeshError
     """Each turn once the one before is answered."""
     first, *rest = turns
     sending, heard = Turns(first), []
-    async with asyncio.timeout(5), aclosing(Conversation(answering).follow(sending())) as events:
+    async with asyncio.timeout(5), aclosing(Conversation(answering, idle_s=5).follow(sending())) as events:
         async for event in events:
             heard.append(event)
             if isinstance(event, Done | MeshError):
@@ -95,14 +97,14 @@ async def test_a_new_turn_ends_the_running_one_which_is_said_and_forgotten():
     answering.never_ends = "tea"
     turns = Turns(turn("tea"))
     heard = []
-    async with asyncio.timeout(5), aclosing(Conversation(answering).follow(turns())) as events:
+    async with asyncio.timeout(5), aclosing(Conversation(answering, idle_s=5).follow(turns())) as events:
         async for event in events:
             heard.append(event)
             if len(heard) == 1:
                 await turns.sent.put(turn("coffee"))
                 await turns.sent.put(None)
 
-    assert isinstance(heard[1], Aborted)
+    assert isinstance(heard[1], Superseded)
     assert [type(event) for event in heard[2:]] == [Sources, Token, Done]
     assert answering.asked[1].history == ()
 
@@ -124,10 +126,15 @@ async def test_a_turn_that_fails_or_can_not_be_read_ends_alone():
 async def test_who_leaves_the_stream_stops_the_answer():
     answering = Answering()
     answering.never_ends = "tea"
-    async with aclosing(Conversation(answering).follow(Turns(turn("tea"))())) as events:
+    async with aclosing(Conversation(answering, idle_s=5).follow(Turns(turn("tea"))())) as events:
         await anext(events)
 
     assert answering.closed.is_set()
+
+
+async def test_a_stream_that_no_turn_comes_on_ends_for_others_wait_for_its_place():
+    with pytest.raises(DeadlineExceeded, match="no turn came"):
+        await anext(Conversation(Answering(), idle_s=0.01).follow(Turns()()))
 
 
 def test_only_so_much_is_remembered_and_the_newest_of_it():

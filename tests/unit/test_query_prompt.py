@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragmesh.terms import numbers, terms
-from svc_query.prompt import Prompt, pack, plain
+from svc_query.plain import plain
+from svc_query.prompt import Prompt, pack
 from svc_query.sentences import excerpt, sentences, size
 from tests.query_fakes import passage
 

@@ -294,6 +294,27 @@ async def test_a_conversation_is_remembered_on_its_stream():
     assert rest is grpc.aio.EOF
 
 
+async def test_a_newer_turn_stops_the_model_and_the_reader_is_told():
+    llm = ScriptedModel("It was")
+    llm.waits = True
+    async with query_service(llm) as stub, asyncio.timeout(10):
+        call = stub.chat(**outgoing(10))
+        await call.write(ChatRequest(turn=AnswerRequest(question="When was the tower completed?")))
+        await llm.writing.wait()
+        llm.waits = False
+        await call.write(ChatRequest(turn=AnswerRequest(question="Which tracks does the bridge carry?")))
+        ended, answered = await the_turn(call), await the_turn(call)
+        await call.done_writing()
+        rest = await call.read()
+
+    assert ended[-1].error
+    assert (ended[-1].error.code, ended[-1].error.retriable) == ("CANCELLED", False)
+    assert answered[0].sources
+    assert answered[-1].done
+    assert llm.closed == 2
+    assert rest is grpc.aio.EOF
+
+
 async def test_earlier_turns_go_with_the_first_request_of_a_stream_only():
     async with query_service() as stub:
         with bound(tenant="acme"), translated():

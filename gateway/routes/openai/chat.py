@@ -12,6 +12,7 @@ from gateway.answering import answered, cost_of, raised, whole
 from gateway.bodies import respond
 from gateway.calls import services
 from gateway.limits import reserve
+from gateway.models import INSTRUCTION_MAX, TEXT_MAX
 from gateway.openai import shapes
 from gateway.openai.bodies import ChatCompletionBody, ChatMessage, read_openai
 from gateway.openai.names import collection_of, unknown
@@ -25,6 +26,7 @@ from ragmesh.v1 import AnswerEvent, AnswerRequest, Done, FinishReason, SearchMod
 routes = web.RouteTableDef()
 
 SPEAKERS = {"user": Speaker.USER, "assistant": Speaker.ASSISTANT}
+HISTORY_TURNS, HISTORY_CHARS = 256, 65_536  # of an AnswerRequest
 ANSWER = "chat.completion"
 PIECE = "chat.completion.chunk"
 
@@ -137,8 +139,8 @@ def _message(body: ChatCompletionBody) -> AnswerRequest:
     *earlier, last = said
     return AnswerRequest(
         collection=collection_of(body.model),
-        question=last.text,
-        history=[Turn(speaker=SPEAKERS[message.role], text=message.text) for message in earlier],
+        question=_question(last),
+        history=_newest([Turn(speaker=SPEAKERS[message.role], text=message.text) for message in earlier]),
         instruction=_instruction(body.messages),
         top_k=body.top_k,
         mode=SearchMode[body.mode.upper()],
@@ -151,5 +153,32 @@ def _message(body: ChatCompletionBody) -> AnswerRequest:
     )
 
 
+def _question(last: ChatMessage) -> str:
+    if not last.text.strip() or len(last.text) > TEXT_MAX:
+        raise InvalidArgument(
+            f"the last message is what is asked: it has {len(last.text):,} characters, send 1 to {TEXT_MAX:,}",
+            field="messages",
+        )
+    return last.text
+
+
+def _newest(turns: list[Turn]) -> list[Turn]:
+    """As many as the mesh takes. Clients of OpenAI send all of a conversation, however long it has become."""
+    room, first = HISTORY_CHARS, len(turns)
+    for turn in reversed(turns[-HISTORY_TURNS:]):
+        room -= len(turn.text)
+        if room < 0:
+            break
+        first -= 1
+    return turns[first:]
+
+
 def _instruction(said: list[ChatMessage]) -> str:
-    return "\n".join(message.text for message in said if message.role not in SPEAKERS)
+    instruction = "\n".join(message.text for message in said if message.role not in SPEAKERS)
+    if len(instruction) > INSTRUCTION_MAX:
+        raise InvalidArgument(
+            f"the system and developer messages have {len(instruction):,} characters:"
+            f" at most {INSTRUCTION_MAX:,} are allowed",
+            field="messages",
+        )
+    return instruction if instruction.strip() else ""

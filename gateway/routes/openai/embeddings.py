@@ -20,12 +20,14 @@ from ragmesh.v1 import EmbedRequest, EmbedResponse, EmbedRole
 
 routes = web.RouteTableDef()
 
+TEXTS_MAX = 256  # of an EmbedRequest
+
 
 @routes.post("/v1/embeddings")
 @documented(Operation("Vectors, in OpenAI's shape", shapes.Embeddings, body=EmbeddingsBody, needs=Scope.READ))
 async def embeddings(request: web.Request) -> web.Response:
     mesh, body = services(request), await read_openai(request, EmbeddingsBody)
-    texts = [body.input] if isinstance(body.input, str) else body.input
+    texts = _texts(body)
     await reserve(request, tokens_of(*texts))
     with translated():
         embedded = await mesh.query.embed(
@@ -52,6 +54,13 @@ async def embeddings(request: web.Request) -> web.Response:
 @documented(Operation("Not in this version: no reranking model is loaded", status=501, needs=Scope.READ))
 async def rerank(request: web.Request) -> web.Response:
     raise Unimplemented("this version has no reranking model yet: searches order by fused scores")
+
+
+def _texts(body: EmbeddingsBody) -> list[str]:
+    texts = [body.input] if isinstance(body.input, str) else body.input
+    if not 1 <= len(texts) <= TEXTS_MAX or not all(text.strip() for text in texts):
+        raise InvalidArgument(f"input is a text, or 1 to {TEXTS_MAX} of them; none of them empty", field="input")
+    return texts
 
 
 def _check(body: EmbeddingsBody, embedded: EmbedResponse) -> None:

@@ -3821,8 +3821,11 @@ class QueryServiceStub:
             request_serializer=codec.encode,
             response_deserializer=codec.decoding(AnswerEvent),
         )
-        """A conversation on one stream: each request is a turn, and a new turn cancels the one that is running. The stream
-        remembers the turns that were answered, and reads each question in their light."""
+        """A conversation on one stream: each request is a turn, and a new turn cancels the one that is running, whose last
+        event is then an error with code "CANCELLED"; the events of the new turn follow. An error ends its turn only, never
+        the stream. The stream remembers the turns that were answered, the newest 256 with 65,536 characters in all, and
+        reads each question in their light. Half-closing finishes the turn that is running. A stream on which no turn comes
+        for minutes (RAGMESH_CHAT_IDLE_S) ends with DEADLINE_EXCEEDED."""
         self.suggest_questions: grpc.aio.UnaryUnaryMultiCallable[
             SuggestQuestionsRequest, SuggestQuestionsResponse
         ] = channel.unary_unary(  # pyright: ignore
@@ -3871,8 +3874,11 @@ class QueryServiceServicer:
     def chat(
         self, request: "AsyncIterator[ChatRequest]", context: grpc.aio.ServicerContext
     ) -> "AsyncIterator[AnswerEvent]":
-        """A conversation on one stream: each request is a turn, and a new turn cancels the one that is running. The stream
-        remembers the turns that were answered, and reads each question in their light."""
+        """A conversation on one stream: each request is a turn, and a new turn cancels the one that is running, whose last
+        event is then an error with code "CANCELLED"; the events of the new turn follow. An error ends its turn only, never
+        the stream. The stream remembers the turns that were answered, the newest 256 with 65,536 characters in all, and
+        reads each question in their light. Half-closing finishes the turn that is running. A stream on which no turn comes
+        for minutes (RAGMESH_CHAT_IDLE_S) ends with DEADLINE_EXCEEDED."""
         raise NotImplementedError
 
     async def suggest_questions(
