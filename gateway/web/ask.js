@@ -76,11 +76,12 @@ function Turn({ turn, collection, isLast }) {
     </article>`;
 }
 
-const Cost = ({ turn: { timings, usage, reason } }) => html`
+/** Where a model was asked: how long that took. */
+const Cost = ({ turn: { timings, usage, reason } }) => usage?.completion_tokens > 0 && html`
   <p class="cost hint">
     ${reason === "length" && html`<span>${t("cut")}</span>`}
-    ${timings && t("took", { first: decimal(timings.first_token_ms / 1000), total: decimal(timings.total_ms / 1000) })}
-    ${usage?.completion_tokens > 0 && ` · ${t("tokens", { n: usage.completion_tokens })}`}
+    ${t("took", { first: decimal(timings.first_token_ms / 1000), total: decimal(timings.total_ms / 1000) })}${
+      ` · ${t("tokens", { n: usage.completion_tokens })}`}
   </p>`;
 
 function Welcome({ collection }) {
