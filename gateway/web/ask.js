@@ -42,7 +42,9 @@ function Turns({ turns, collection }) {
   useStickyEnd(scroller, [last?.id], [last?.text, last?.state, last?.suggestions]);
   return html`
     <div class="turns" ref=${scroller} tabindex=${turns.length ? "0" : "-1"}>
-      ${turns.length ? null : html`<${Welcome} collection=${collection} />`}
+      ${turns.length
+        ? html`<h1 class="hidden">${t("conversation")}</h1>`
+        : html`<${Welcome} collection=${collection} />`}
       ${turns.map((turn) => html`<${Turn} key=${turn.id} turn=${turn} collection=${collection} isLast=${turn === last} />`)}
       <p class="hidden" role="status">${last && announced(last)}</p>
     </div>`;
@@ -74,11 +76,12 @@ function Turn({ turn, collection, isLast }) {
     </article>`;
 }
 
-const Cost = ({ turn: { timings, usage, reason } }) => html`
+/** Where a model was asked: how long that took. */
+const Cost = ({ turn: { timings, usage, reason } }) => usage?.completion_tokens > 0 && html`
   <p class="cost hint">
     ${reason === "length" && html`<span>${t("cut")}</span>`}
-    ${timings && t("took", { first: decimal(timings.first_token_ms / 1000), total: decimal(timings.total_ms / 1000) })}
-    ${usage?.completion_tokens > 0 && ` · ${t("tokens", { n: usage.completion_tokens })}`}
+    ${t("took", { first: decimal(timings.first_token_ms / 1000), total: decimal(timings.total_ms / 1000) })}${
+      ` · ${t("tokens", { n: usage.completion_tokens })}`}
   </p>`;
 
 function Welcome({ collection }) {
@@ -92,7 +95,7 @@ function Welcome({ collection }) {
   return html`
     <div class="welcome">
       <h1>${t("welcome")}</h1>
-      <p class="hint">${t("welcome.text", { name: collection })} <${Contents} /></p>
+      <p class="hint">${t("welcome.text", { name: collection })}<br /><${Contents} /></p>
       ${isEmpty && html`<${Invitation} /><${UploadButton} />`}
       <${Suggestions} questions=${questions} collection=${collection} title=${t("suggested")} />
     </div>`;
@@ -100,7 +103,7 @@ function Welcome({ collection }) {
 
 const Suggestions = ({ questions, collection, title }) => questions.length > 0 && html`
   <section class="suggestions" aria-label=${title}>
-    <h3>${title}</h3>
+    <p class="label">${title}</p>
     <ul>
       ${questions.map((question) => html`
         <li key=${question}><button type="button" onClick=${() => ask(collection, question)}>${question}</button></li>`)}

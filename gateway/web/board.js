@@ -53,7 +53,7 @@ const Health = ({ health, text }) => html`
   <span class=${`chip ${KINDS[health] ?? "busy"}`}>${text ?? t(`health.${health}`)}</span>`;
 
 const Instances = ({ instances }) => html`
-  <div class="scroll" tabindex="0" role="region" aria-label=${t("instances")}>
+  <div class="scroll" tabindex="0" role="group" aria-label=${t("instances")}>
     <table>
       <thead><tr>
         <th scope="col">${t("service")}</th><th scope="col">${t("health")}</th>

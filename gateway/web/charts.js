@@ -8,6 +8,7 @@ import { Trouble } from "./trouble.js";
 
 const HEIGHT_PX = 120;
 const WINDOW_S = 300;
+const WINDOW_MIN_S = 30;  // to begin with
 const AXIS_PX = 40;
 
 export function Charts() {
@@ -93,18 +94,18 @@ function options(series, colours, width) {
     cursor: { show: false },
     legend: { show: false },
     scales: {
-      x: { range: (_, low, high) => [(high ?? Date.now() / 1000) - WINDOW_S, high ?? Date.now() / 1000] },
+      x: { range: (_, low, high) => [Math.max(high - WINDOW_S, Math.min(low, high - WINDOW_MIN_S)), high] },
       y: { range: (_, low, high) => [0, Math.max(1, (high ?? 0) * 1.15)] },
     },
     axes: [
-      { ...axis, size: 22, space: 70, grid: { show: false }, values: (_, times) => times.map(clock) },
+      { ...axis, size: 22, space: 84, grid: { show: false }, values: (_, times) => times.map(clock) },
       { ...axis, size: AXIS_PX, space: 28, values: (_, values) => values.map((value) => decimal(value)) },
     ],
     series: [{}, ...series.map((_, index) => ({ stroke: colours[index % colours.length], width: 1.5, points: { show: false } }))],
   };
 }
 
-const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString(language.value, { hour: "2-digit", minute: "2-digit" });
+const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString(language.value, { timeStyle: "medium", hourCycle: "h23" });
 
 function palette() {
   const style = getComputedStyle(document.documentElement);

@@ -5,6 +5,8 @@ import { computed, signal } from "./html.js";
 import { t } from "./i18n.js";
 
 const SUGGESTIONS = 3;
+const REMEMBERED = 10;  // turns; the mesh reads the newest anyway, and takes no more than 65,536 characters
+const REMEMBERED_CHARS = 50_000;
 
 /** Turns by collection: {id, question, query, text, sources, cited, state, error, usage, timings, suggestions}. */
 const conversations = signal(new Map());
@@ -30,7 +32,7 @@ export async function ask(collection, question) {
   const change = (fields) => write(collection, turnsOf(collection).map(
     (each) => (each.id === turn.id ? { ...each, ...(typeof fields === "function" ? fields(each) : fields) } : each)));
   try {
-    await hear(collection, [...earlier.flatMap(said), { role: "user", content: question }], controller.signal, change);
+    await hear(collection, [...remembered(earlier), { role: "user", content: question }], controller.signal, change);
   } catch (error) {
     if (!controller.signal.aborted) change({ state: "failed", error });
   } finally {
@@ -69,13 +71,20 @@ async function hear(collection, messages, signal, change) {
       change({ state: "done", cited: citations, timings, reason: finish_reason }),
     error: ({ code, message, retriable }) => { throw new Problem(0, message, code, retriable); },
   };
-  const path = inCollection(collection, "/answer");
-  const body = { question: messages.at(-1).content, stream: true };
-  for await (const [name, data] of stream("POST", path, { body, signal })) {
+  const body = { messages, stream: true };
+  for await (const [name, data] of stream("POST", inCollection(collection, "/chat"), { body, signal })) {
     heard[name]?.(data);
     isEnded ||= name === "done";
   }
   if (!isEnded && !signal.aborted) throw new Problem(0, t("error.broken"), "UNAVAILABLE", true);
+}
+
+/** What was said lately, as the mesh wants it. */
+function remembered(turns) {
+  let chars = 0;
+  const recent = turns.slice(-REMEMBERED).reverse();
+  const fitting = recent.findIndex(({ question, text }) => (chars += question.length + text.length) > REMEMBERED_CHARS);
+  return recent.slice(0, fitting < 0 ? undefined : fitting).reverse().flatMap(said);
 }
 
 const said = ({ question, text }) => [{ role: "user", content: question }, { role: "assistant", content: text }];

@@ -12,7 +12,7 @@ export function Models() {
       <header class="bar"><h2 id="models">${t("models")}</h2></header>
       <${Trouble} error=${error} retry=${reload} />
       ${content && html`
-        <div class="scroll" tabindex="0" role="region" aria-label=${t("models")}>
+        <div class="scroll" tabindex="0" role="group" aria-label=${t("models")}>
           <table>
             <thead><tr>
               <th scope="col">${t("model")}</th><th scope="col">${t("model.role")}</th><th scope="col">${t("health")}</th>

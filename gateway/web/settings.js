@@ -17,7 +17,7 @@ export function Settings() {
         <label class="find"><span class="hidden">${t("settings.find")}</span>
           <input type="search" placeholder=${t("settings.find")} value=${wanted}
             onInput=${(event) => setWanted(event.target.value)} /></label>
-        <div class="scroll" tabindex="0" role="region" aria-label=${t("settings")}>
+        <div class="scroll" tabindex="0" role="group" aria-label=${t("settings")}>
           <table>
             <thead><tr><th scope="col">${t("setting")}</th><th scope="col">${t("setting.value")}</th>
               <th scope="col">${t("setting.source")}</th></tr></thead>

@@ -40,7 +40,7 @@ export function SourcePanel() {
   const escaped = (event) => { if (event.key === "Escape") { event.stopPropagation(); close(); } };
   return html`
     <aside class="source" aria-labelledby="source-name" role=${isNarrow.value ? "dialog" : "complementary"}
-      aria-modal=${isNarrow.value} onKeyDown=${escaped}>
+      aria-modal=${isNarrow.value || null} onKeyDown=${escaped}>
       <header>
         <h2 id="source-name" ref=${heading} tabindex="-1">${citation.document_name}</h2>
         <${Action} icon="download" label=${t("document.download", { name: citation.document_name })} onClick=${keep} />

@@ -1,6 +1,7 @@
 // A document's text, put together from its passages. The mesh counts code points, JavaScript counts UTF-16 units.
 
-const WRAPPED = /([^\n]{60,})\n/g;  // a line that ends so late was broken for its width, not for its meaning
+const WRAPPED = /([^\n]{59,}[^\n])\n/gu;  // a line that ends so late was broken for its width, not for its meaning
+const UNSPACED = /[\p{Script=Han}，。、；：！？”）]$/u;
 
 /**
  * Joins passages, which may share text with their neighbours, into stretches without gaps: [{start, end, text}].
@@ -46,7 +47,9 @@ function cut(stretch, start, end) {
 }
 
 function add(pieces, text, marked) {
-  if (text.trim()) pieces.push({ text: text.replace(WRAPPED, "$1 "), marked });
+  if (text.trim()) pieces.push({ text: text.replace(WRAPPED, joined), marked });
 }
+
+const joined = (_, line) => (UNSPACED.test(line) ? line : `${line} `);
 
 const clamp = (value, most) => Math.max(0, Math.min(value, most));

@@ -3,6 +3,7 @@
 With RAGMESH_SCREENSHOTS=docs/screenshots the pictures of the README are made anew.
 """
 
+import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,7 +14,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
 from tests.e2e.test_cancellation import counters
-from tests.e2e.test_main_job import NOTE, NOTE_ZH
+from tests.e2e.test_main_job import NOTE
 from tests.servers import running
 from tests.unit.parse_samples import pdf
 
@@ -57,8 +58,18 @@ async def visit(mesh, browser: Browser) -> AsyncIterator[Visit]:
     yield visit
     for context in contexts:
         await context.close()
-    refused = re.compile(r"Failed to load resource: (the server responded with a status of 4|net::ERR_INTERNET)")
+    refused = re.compile(r"Failed to load resource: (the server responded with a status of|net::ERR_INTERNET)")
     assert [complaint for complaint in complaints if not refused.match(complaint)] == []
+
+
+@pytest.fixture(scope="session")
+async def handbook(mesh) -> AsyncIterator[str]:
+    """A collection with the samples."""
+    await mesh.call("POST", "/v1/collections", json={"name": "handbook"})
+    samples = [(sample.name, sample.read_bytes()) for sample in sorted(SAMPLES.iterdir())]
+    await asyncio.gather(*(mesh.add(name, data, "handbook") for name, data in samples))
+    yield "handbook"
+    await mesh.call("DELETE", "/v1/collections/handbook")
 
 
 @pytest.fixture
@@ -74,6 +85,18 @@ def shoot(tmp_path: Path) -> Shoot:
 async def ask(page: Page, question: str) -> None:
     await page.get_by_role("textbox", name=re.compile("question|问题")).fill(question)
     await page.keyboard.press("Enter")
+
+
+async def written(page: Page) -> None:
+    """Returns as soon as some of the answer is there and more of it is to come."""
+    await page.evaluate(
+        """() => new Promise((resolve) => {
+          const writing = ".answer[data-state=answering]:not(:has(p))";
+          const look = () => document.querySelector(writing)?.innerText.trim() && resolve();
+          const all = { subtree: true, childList: true, characterData: true };
+          new MutationObserver(look).observe(document.body, all);
+        })"""
+    )
 
 
 async def answered(page: Page) -> None:
@@ -121,7 +144,7 @@ async def test_the_progress_of_an_upload_is_shown_while_its_bytes_are_sent(visit
 
     progress = page.get_by_role("progressbar", name="Upload of large.txt")
     await expect(progress).to_be_visible()
-    await page.wait_for_function("0 < document.querySelector('progress').value")
+    await expect(progress).not_to_have_js_property("value", 0)
     assert await progress.evaluate("bar => bar.value") < 1
     await page.get_by_role("button", name="Leave large.txt").click()
     await expect(page.get_by_text("large.txt")).to_have_count(0)
@@ -137,8 +160,7 @@ async def test_an_answer_is_streamed_and_its_citation_opens_the_source_at_the_ci
     page = await visit(f"#/ask/{collection}")
 
     await ask(page, QUESTION)
-    writing = page.locator(".answer[data-state=answering]", has_text=re.compile(r"\w{3}"))
-    await expect(writing).to_be_visible(timeout=ANSWERED_MS)
+    await written(page)
     await answered(page)
     await page.locator(".sources button", has_text="Aurelia").first.click()
 
@@ -150,27 +172,25 @@ async def test_an_answer_is_streamed_and_its_citation_opens_the_source_at_the_ci
     await expect(page.locator("#source-name")).to_be_focused()
 
 
-async def test_a_mark_in_the_text_opens_the_page_that_it_cites(mesh, visit, collection, shoot):
-    await mesh.add("manual.pdf", (SAMPLES / "calibration-manual.pdf").read_bytes(), collection)
-    await mesh.add("travel-policy.md", (SAMPLES / "travel-policy.md").read_bytes(), collection)
-    page = await visit(f"#/ask/{collection}")
+async def test_a_mark_in_the_text_opens_the_page_that_it_cites(mesh, visit, handbook, shoot):
+    page = await visit(f"#/ask/{handbook}")
     await ask(page, "How much may a hotel cost a night?")
     await answered(page)
 
-    await page.get_by_role("button", name="Source 1: travel-policy.md").first.click()
+    await page.get_by_role("button", name=re.compile(r"Source \d: travel-policy.md")).first.click()
     await expect(page.locator(".source mark", has_text="140 euros a night")).to_be_in_viewport()
     await page.get_by_text("Ask next").wait_for()
     await shoot(page, "desktop")
 
-    results = await mesh.search("At which temperature is it calibrated?", collection)
-    manual = next(result for result in results if result["document_name"] == "manual.pdf")
+    results = await mesh.search("At which temperature is it calibrated?", handbook)
+    manual = next(result for result in results if result["document_name"] == "calibration-manual.pdf")
     await page.evaluate(
         """async ([citation, collection]) => {
           const app = document.querySelector("script[type=module]").src;
           const { open } = await import(new URL("source.js", app));
           open({ ...citation, marker: "[1]" }, collection);
         }""",
-        [manual, collection],
+        [manual, handbook],
     )
     await expect(page.get_by_role("navigation", name="Pages")).to_contain_text(f"page {manual['page']} of 3")
     first_words = " ".join(manual["text"].split()[:4])
@@ -198,13 +218,21 @@ async def test_escape_stops_the_answer_down_to_the_model(mesh, visit, collection
     page = await visit(f"#/ask/{collection}")
     before = await counters(mesh)
 
-    await ask(page, "Tell everything about the harbour, the boats and the tea, and tell it twice.")
-    await expect(page.locator(".answer[data-state=answering]", has_text=re.compile(r"\w"))).to_be_visible()
+    await page.route("**/chat", at_length)
+    await ask(page, "Tell everything about the harbour.")
+    await written(page)
     await page.keyboard.press("Escape")
 
     await expect(page.locator(".answer[data-state=stopped]")).to_be_visible()
     await expect(page.get_by_role("button", name="Ask again")).to_be_visible()
     await until(lambda now: now["ragmesh_llm_cancelled_total"] > before["ragmesh_llm_cancelled_total"], mesh)
+
+
+async def at_length(route: Route) -> None:
+    """The model would soon have said all: it is made to ramble."""
+    await route.continue_(
+        post_data={**route.request.post_data_json, "max_tokens": 1000, "temperature": 2, "seed": 1}
+    )
 
 
 async def until(holds, mesh) -> None:
@@ -219,7 +247,6 @@ async def test_an_error_is_told_where_it_happened_and_the_question_can_be_asked_
     trouble = page.locator(".turn").get_by_role("alert")
     await expect(trouble).to_contain_text("no collection")
 
-    await page.route("**/answer", unavailable, times=1)
     await page.route("**/chat", unavailable, times=1)
     await mesh.call("POST", "/v1/collections", json={"name": collection})
     await ask(page, QUESTION)
@@ -292,15 +319,14 @@ async def test_a_collection_is_made_chosen_and_removed(mesh, visit):
     await expect(page).to_have_url(re.compile("#/documents/ports-of-call$"))
     await expect(page.get_by_label("Collection", exact=True)).to_have_value("ports-of-call")
     await page.get_by_role("button", name="Delete collection").click()
-    await page.get_by_role("dialog").get_by_role("button", name="Delete collection").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
     await expect(page).to_have_url(re.compile("#/documents/default$"))
     assert (await mesh.call("GET", "/v1/collections/ports-of-call"))[0] == 404
 
 
-async def test_a_phone_has_one_column_a_bar_below_and_the_source_over_everything(mesh, visit, collection, shoot):
-    await mesh.add("harbour.md", NOTE, collection)
-    page = await visit(f"#/ask/{collection}", PHONE, has_touch=True, is_mobile=True)
-    await ask(page, QUESTION)
+async def test_a_phone_has_one_column_a_bar_below_and_the_source_over_everything(visit, handbook, shoot):
+    page = await visit(f"#/ask/{handbook}", PHONE, has_touch=True, is_mobile=True)
+    await ask(page, "How much may a hotel cost a night?")
     await answered(page)
     await page.get_by_text("Ask next").wait_for()
     await shoot(page, "phone")
@@ -309,7 +335,7 @@ async def test_a_phone_has_one_column_a_bar_below_and_the_source_over_everything
     assert bar["y"] + bar["height"] == PHONE["height"]
 
     await page.locator(".sources button").first.tap()
-    panel = page.get_by_role("dialog", name="harbour.md")
+    panel = page.get_by_role("dialog", name="travel-policy.md")
     assert await panel.bounding_box() == {"x": 0, "y": 0, **PHONE}
     await expect(panel.locator("mark").first).to_be_in_viewport()
     await panel.get_by_role("button", name="Close").tap()
@@ -319,16 +345,15 @@ async def test_a_phone_has_one_column_a_bar_below_and_the_source_over_everything
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
 
 
-async def test_chinese_readers_find_chinese_words_and_may_choose_english(mesh, visit, collection, shoot):
-    await mesh.add("港口.md", NOTE_ZH, collection)
-    page = await visit(f"#/ask/{collection}", locale="zh-CN", color_scheme="dark")
+async def test_chinese_readers_find_chinese_words_and_may_choose_english(visit, handbook, shoot):
+    page = await visit(f"#/ask/{handbook}", locale="zh-CN", color_scheme="dark")
     await expect(page.get_by_role("heading", name="您想了解什么？")).to_be_visible()
     assert await page.evaluate("document.documentElement.lang") == "zh-CN"
 
-    await ask(page, "渡轮几点出发？")
+    await ask(page, "客户的测量数据保存多久？")
     await answered(page)
     await page.locator(".sources button").first.click()
-    await expect(page.locator(".source mark").first).to_contain_text("曙光号")
+    await expect(page.locator(".source mark", has_text="七年")).to_be_in_viewport()
     await shoot(page, "chinese")
 
     await page.get_by_role("button", name="English").click()
@@ -337,22 +362,23 @@ async def test_chinese_readers_find_chinese_words_and_may_choose_english(mesh, v
     await expect(page.get_by_role("link", name="Documents")).to_be_visible()
 
 
-async def test_operators_see_the_mesh_live_and_replay_what_was_given_up(mesh, visit, collection, shoot):
+async def test_operators_see_the_mesh_live_and_replay_what_was_given_up(mesh, visit, collection, handbook, shoot):
     _, given_up = await mesh.add("given-up.pdf", b"%PDF-1.7 no more", collection)
     page = await visit("#/admin")
 
-    board = page.get_by_role("region", name="Instances")
+    board = page.get_by_role("group", name="Instances")
     for service in ("admin", "document", "gateway", "query", "worker"):
         row = board.get_by_role("row").filter(has=page.get_by_role("rowheader", name=service, exact=True))
         await expect(row.get_by_text("serving")).to_be_visible()
     await expect(page.locator(".backends")).to_contain_text("triton")
     await expect(page.locator(".lines canvas")).to_have_count(4)
     calls = page.locator(".legend").first
-    before = await calls.inner_text()
-    for _ in range(20):
-        await mesh.search("anything", collection)
-    await expect(calls).not_to_have_text(before, use_inner_text=True)
-    await expect(page.get_by_role("region", name="Models")).to_contain_text("embed")
+    for searches in (5, 15, 10):
+        before = await calls.inner_text()
+        for _ in range(searches):
+            await mesh.search("anything", collection)
+        await expect(calls).not_to_have_text(before, use_inner_text=True)
+    await expect(page.get_by_role("group", name="Models")).to_contain_text("embed")
     await shoot(page, "admin")
 
     letter = page.get_by_role("listitem").filter(has_text="given-up.pdf").first
@@ -441,7 +467,7 @@ async def test_nothing_stands_in_the_way_of_a_screen_reader_or_of_weak_eyes(mesh
     await expect(page.locator(".source mark").first).to_be_visible()
     await unhindered(page)
     await page.goto(f"{mesh.url}/#/documents/{collection}")
-    await page.get_by_text("broken.pdf").wait_for()
+    await page.get_by_text("broken.pdf", exact=True).wait_for()
     await unhindered(page)
     await page.get_by_role("button", name="Delete broken.pdf").click()
     await unhindered(page)

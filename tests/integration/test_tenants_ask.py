@@ -5,7 +5,7 @@ all texts are equally near to each other, and the language model says aloud all 
 """
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ragmesh import v1
-from ragmesh.errors import NotFound, Unimplemented
+from ragmesh.errors import NotFound
 from ragmesh.inference.port import EmbedderInfo, LanguageModelInfo, Message, Piece, Role, Sampling
 from ragmesh.rpc.channels import open_channel
 from ragmesh.rpc.config import Live
@@ -68,6 +68,9 @@ class Parrot:
         yield Piece(" ".join(message.content for message in messages))
         yield Piece("", "stop", prompt_tokens=1, completion_tokens=1)
 
+    def complete(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        return self.generate([Message("", prompt)], sampling)
+
 
 @dataclass
 class World:
@@ -117,9 +120,20 @@ class World:
             assert (await self._ask(tenant, self.stub.suggest_questions, suggest)).questions == []
 
     async def answer(self, tenant: str, collection: str) -> None:
+        await self._answered(tenant, collection, self.stub.answer)
+
+    async def chat(self, tenant: str, collection: str) -> None:
+        async def turn(question: v1.AnswerRequest) -> AsyncIterator[v1.ChatRequest]:
+            yield v1.ChatRequest(turn=question)
+
+        await self._answered(
+            tenant, collection, lambda question, **options: self.stub.chat(turn(question), **options)
+        )
+
+    async def _answered(self, tenant: str, collection: str, method: Callable[..., AsyncIterable]) -> None:
         with bound(tenant=self.names[tenant]), translated():
             request = v1.AnswerRequest(collection=collection, question=QUESTION, top_k=50)
-            async with aclosing(aiter(self.stub.answer(request, **outgoing(10)))) as events:
+            async with aclosing(aiter(method(request, **outgoing(10)))) as events:
                 said = [event async for event in events]
         sources = [c.chunk.text for event in said if event.sources for c in event.sources.citations if c.chunk]
         self._heard(tenant, collection, sources)
@@ -143,14 +157,16 @@ class World:
     def _opening(self, collection: str, document_id: str) -> v1.ListChunksRequest:
         return v1.ListChunksRequest(collection=collection, document_id=document_id)
 
+    async def complete(self, tenant: str, collection: str) -> None:
+        """Reads no documents."""
+        with bound(tenant=self.names[tenant]), translated():
+            call = self.stub.complete(v1.CompleteRequest(prompt=QUESTION), **outgoing(10))
+            assert "".join([event.token.text async for event in call if event.token]) == QUESTION
+
     async def embed(self, tenant: str, collection: str) -> None:
-        """The only RPC that reads no documents."""
+        """Reads no documents."""
         answer = await self._ask(tenant, self.stub.embed, v1.EmbedRequest(texts=[QUESTION]))
         assert answer.dims == DIMS
-
-    async def chat(self, tenant: str, collection: str) -> None:
-        with bound(tenant=self.names[tenant]), pytest.raises(Unimplemented), translated():
-            _ = [event async for event in self.stub.chat(_nothing(), **outgoing(10))]
 
     async def _ask(self, tenant: str, method: Callable[..., Awaitable[object]], request: object) -> object:
         with bound(tenant=self.names[tenant]), translated():
@@ -161,11 +177,6 @@ class World:
         owners = [owner for text in texts for owner in OWNER.findall(text)]
         assert set(owners) <= {tenant}, (texts, of)
         assert bool(owners) == bool(self.kept[tenant, collection]), (texts, of)
-
-
-async def _nothing() -> AsyncIterator[v1.ChatRequest]:
-    for request in ():
-        yield request
 
 
 @asynccontextmanager
@@ -221,6 +232,7 @@ ASKING = {
     "Answer": [World.answer],
     "Chat": [World.chat],
     "SuggestQuestions": [World.suggest],
+    "Complete": [World.complete],
     "ListChunks": [World.open],
     "Embed": [World.embed],
 }
