@@ -18,10 +18,12 @@ import pytest
 
 from ragmesh import errors
 from ragmesh.access import ALL, Identity
+from ragmesh.edge_headers import edge_headers
 from ragmesh.rpc.auth.tokens import Signer
 from ragmesh.rpc.channels import open_channel
 from ragmesh.rpc.errors import translated
 from ragmesh.settings import Settings
+from ragmesh.up.state import of_running_mesh
 from ragmesh.v1 import (
     DocumentServiceStub,
     GetInstanceRequest,
@@ -239,6 +241,14 @@ async def test_the_mesh_itself_works_behind_closed_doors(closed: Closed):
     async with open_channel(Settings(), closed.address("worker")) as channel:
         with pytest.raises(errors.Unauthenticated), translated():
             await InstanceServiceStub(channel).get_instance(GetInstanceRequest(), timeout=10)
+
+
+async def test_openai_s_routes_and_the_tools_of_this_machine_get_in_with_a_key(closed: Closed):
+    presented = await edge_headers(of_running_mesh(Settings(data_dir=closed.mesh.data_dir)), "test")
+
+    status, models = await closed.get("/v1/models", closed.keys["reader"])
+    assert (status, models["object"]) == (200, "list")
+    assert await closed.status("/v1/admin/stats", **presented) == "200"
 
 
 async def test_keys_are_made_listed_and_ended_by_the_command(closed: Closed):
