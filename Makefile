@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix proto lock bench mesh chaos servers setup setup-dev unit clean
+.PHONY: help run test check fix proto lock bench mesh chaos servers clients setup setup-dev unit clean
 
 help: ## what targets there are
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,7 +12,7 @@ help: ## what targets there are
 run: setup ## set up, start the mesh, load the samples on the first run, answer a question, keep serving
 	@$(BIN)/ragmesh demo samples $(ARGS)
 
-test: setup-dev servers check ## set up what the tests need, check everything, run all tests
+test: setup-dev servers clients check ## set up what the tests need, check everything, run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 unit: setup-dev ## the tests that need no servers
@@ -40,7 +40,10 @@ chaos: setup-dev servers ## faults under load, judged by a ledger: writes docs/r
 	@$(BIN)/python -m chaos $(ARGS)
 
 servers: ## install the servers that the mesh profile and the tests start into .servers
-	@deploy/local/install.sh consul kafka postgres redis s3 milvus
+	@deploy/local/install.sh consul kafka postgres redis s3 milvus nginx
+
+clients: setup-dev ## install the OpenAI clients that the tests drive into .clients
+	@tests/clients/install.sh
 
 setup: ## install what running needs into .venv
 	@scripts/setup.sh run
@@ -48,5 +51,5 @@ setup: ## install what running needs into .venv
 setup-dev: ## install what developing needs into .venv
 	@scripts/setup.sh dev
 
-clean: ## remove .venv, .servers and caches; the data folder stays
-	rm -rf .venv .servers .pytest_cache .ruff_cache .hypothesis *.egg-info
+clean: ## remove .venv, .servers, .clients and caches; the data folder stays
+	rm -rf .venv .servers .clients .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -41,10 +41,18 @@ class Edge:
     @classmethod
     @asynccontextmanager
     async def of(cls, settings: Settings) -> AsyncIterator[Self]:
-        """Connects to the edge of a mesh, without a limit on connections."""
-        headers, connector = await edge_headers(settings, "bench"), aiohttp.TCPConnector(limit=0)
+        """Connects to the edge of a mesh, with a key where it asks for one."""
+        headers = await edge_headers(settings, "bench")
+        async with cls.at(f"http://{settings.host}:{settings.port}", headers) as edge:
+            yield edge
+
+    @classmethod
+    @asynccontextmanager
+    async def at(cls, url: str, headers: Mapping[str, str] | None = None) -> AsyncIterator[Self]:
+        """Connects to the edge at `url`, without a limit on connections."""
+        connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
-            yield cls(f"http://{settings.host}:{settings.port}", session)
+            yield cls(url.rstrip("/"), session)
 
     async def json(self, method: str, path: str, **kwargs: Any) -> Any:
         """The JSON answer of a route. Raises aiohttp.ClientResponseError on any error."""

@@ -39,9 +39,7 @@ class Ship:
 
     def cpu_s(self) -> Mapping[str, float]:
         """Processor seconds of each process since it started, its children's among them."""
-        found = state.read(self.home)
-        processes = found["processes"] if found else {}
-        return {name: _cpu_s(process["pid"]) for name, process in processes.items()}
+        return cpu_of_mesh(self.home)
 
 
 @asynccontextmanager
@@ -85,7 +83,15 @@ async def _all_instances(client: Client, make: Make) -> None:
         await asyncio.sleep(0.2)
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_of_mesh(home: Path) -> Mapping[str, float]:
+    """Processor seconds of each process of a mesh since it started, its children's among them."""
+    found = state.read(home)
+    processes = found["processes"] if found else {}
+    return {name: cpu_s(process["pid"]) for name, process in processes.items()}
+
+
+def cpu_s(pid: int) -> float:
+    """Processor seconds of a process and its children."""
     process = psutil.Process(pid)
     times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
     return sum(time.user + time.system for time in times)

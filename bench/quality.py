@@ -1,14 +1,13 @@
 """How well passages are found: each question is answered by one passage, and its rank counts."""
 
 import asyncio
-import statistics
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from bench.corpus import Corpus, Question
 from bench.edge import Edge
+from ragmesh.quality import DEPTH, mrr, rank_of, recall
 
-DEPTH = 10
 AT_ONCE = 16
 MODES = ("dense", "sparse", "hybrid")
 
@@ -25,22 +24,6 @@ class Quality:
 
     def __str__(self) -> str:
         return f"{self.recall_1:.3f}  {self.recall_5:.3f}  {self.mrr_10:.4f}"
-
-
-def rank_of(passage: str, ranking: Sequence[str]) -> int | None:
-    """The place of a passage, from 1, among the distinct ones of a ranking; None where it is not."""
-    distinct = list(dict.fromkeys(ranking))
-    return distinct.index(passage) + 1 if passage in distinct else None
-
-
-def recall(ranks: Sequence[int | None], depth: int) -> float:
-    """The share of questions whose passage is among the first `depth`."""
-    return statistics.fmean(rank is not None and rank <= depth for rank in ranks)
-
-
-def mrr(ranks: Sequence[int | None], depth: int = DEPTH) -> float:
-    """The mean of 1 / rank, 0 beyond `depth`."""
-    return statistics.fmean(1 / rank if rank is not None and rank <= depth else 0 for rank in ranks)
 
 
 async def ranks_of(questions: Collection[Question], ranker: Ranker) -> list[int | None]:

@@ -38,9 +38,9 @@ async def whole(events: AsyncGenerator[AnswerEvent, None]) -> Whole:
     sources, usage, done = Sources(), Usage(), Done()
     async with aclosing(events):
         async for event in events:
-            if event.error:
+            if event.error is not None:
                 raise raised(event.error)
-            text.append(event.token.text if event.token else "")
+            text.append(event.token.text if event.token is not None else "")
             sources, usage, done = event.sources or sources, event.usage or usage, event.done or done
     return Whole("".join(text), sources, usage, done)
 

@@ -85,12 +85,16 @@ def chunk(message: Chunk) -> shapes.Chunk:
 
 def result(message: SearchResult) -> shapes.Result:
     """A passage that was found."""
-    return {**chunk(message.chunk or Chunk()), "score": message.score}
+    return {**_chunk_of(message), "score": message.score}
 
 
 def citation(message: Citation) -> shapes.Citation:
     """A passage with its mark."""
-    return {**result(SearchResult(chunk=message.chunk, score=message.score)), "marker": message.marker}
+    return {**_chunk_of(message), "score": message.score, "marker": message.marker}
+
+
+def _chunk_of(message: SearchResult | Citation) -> shapes.Chunk:
+    return chunk(Chunk() if message.chunk is None else message.chunk)
 
 
 def usage(message: Usage) -> shapes.Usage:
@@ -104,7 +108,7 @@ def usage(message: Usage) -> shapes.Usage:
 
 def timings(message: Timings | None) -> shapes.Timings:
     """Where the time went."""
-    message = message or Timings()
+    message = Timings() if message is None else message
     return {
         "embed_ms": message.embed_ms,
         "search_ms": message.search_ms,

@@ -1,12 +1,12 @@
 """Errors as HTTP answers: problem+json (RFC 9457), and OpenAI's error object on the routes that are OpenAI's."""
 
-import json
 import math
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from aiohttp import web
+from pydantic_core import to_json
 
 from ragmesh.errors import Internal, MeshError
 from ragmesh.rpc.context import request_id
@@ -92,7 +92,7 @@ def problem(
 
 def dumps(content: Any) -> str:
     """JSON without needless bytes."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return to_json(content).decode()
 
 
 def openai_error(error: MeshError) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Server-sent events: named events, heartbeats while nothing happens, and no buffering on the way."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
@@ -18,6 +18,7 @@ HEADERS = {
 }
 PING = b": ping\n\n"
 Event = tuple[str, Any]  # name and JSON content
+Write = Callable[[bytes], Awaitable[None]]
 
 
 async def stream(request: web.Request, events: AsyncGenerator[Event, None]) -> web.StreamResponse:
@@ -33,18 +34,24 @@ async def respond(
     The first one is awaited before the status is sent, as long as a heartbeat: a request that fails at once has its
     true status. A reader that leaves closes `blocks` at once.
     """
-    async with aclosing(_kept_alive(blocks)) as written:
-        first = await anext(written, PING)
-        response = web.StreamResponse(headers=HEADERS)
-        await response.prepare(request)
-        await response.write(first)
+    async with aclosing(blocks):
+        first = asyncio.ensure_future(anext(blocks, None))
         try:
-            async for block in written:
-                await response.write(block)
-        except ConnectionError:
-            raise
-        except Exception as error:  # noqa: BLE001 the status is sent: what fails from here on is an event
-            await response.write(failure(error if isinstance(error, MeshError) else unforeseen(request, error)))
+            await asyncio.wait((first,), timeout=HEARTBEAT_S)
+            if first.done():
+                first.result()
+            response = web.StreamResponse(headers=HEADERS)
+            await response.prepare(request)
+            async with _kept_alive(response) as write:
+                try:
+                    await _write_all(first, blocks, write)
+                except ConnectionError:
+                    raise
+                except Exception as error:  # noqa: BLE001 the status is sent: it is told in the stream
+                    await write(failure(error if isinstance(error, MeshError) else unforeseen(request, error)))
+        finally:
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
     await response.write_eof()
     return response
 
@@ -56,23 +63,42 @@ async def _named(events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, N
             yield _block(*event)
 
 
-async def _kept_alive(blocks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """Each block, and a ping whenever none came for a while."""
-    async with aclosing(blocks):
-        upcoming = asyncio.ensure_future(anext(blocks, None))
-        try:
+async def _write_all(first: Awaitable[bytes | None], blocks: AsyncGenerator[bytes, None], write: Write) -> None:
+    if block := await first:
+        await write(block)
+    async for block in blocks:
+        await write(block)
+
+
+@asynccontextmanager
+async def _kept_alive(response: web.StreamResponse) -> AsyncIterator[Write]:
+    """What writes to a response; a ping is written whenever it was not used for a heartbeat.
+
+    A task looks twice a heartbeat whether it was: a timer for each event would cost as much as the event.
+    """
+    quiet = True
+
+    async def write(block: bytes) -> None:
+        nonlocal quiet
+        quiet = False
+        await response.write(block)
+
+    async def ping() -> None:
+        nonlocal quiet
+        with suppress(ConnectionError):  # the reader has left: its request is about to be cancelled
             while True:
-                await asyncio.wait((upcoming,), timeout=HEARTBEAT_S)
-                if not upcoming.done():
-                    yield PING
-                    continue
-                if (block := upcoming.result()) is None:
-                    return
-                yield block
-                upcoming = asyncio.ensure_future(anext(blocks, None))
-        finally:
-            upcoming.cancel()
-            await asyncio.gather(upcoming, return_exceptions=True)
+                if quiet:
+                    await write(PING)
+                else:
+                    quiet = True
+                await asyncio.sleep(HEARTBEAT_S / 2)
+
+    pinging = asyncio.create_task(ping())
+    try:
+        yield write
+    finally:
+        pinging.cancel()
+        await asyncio.gather(pinging, return_exceptions=True)
 
 
 def _failure(error: MeshError) -> bytes:

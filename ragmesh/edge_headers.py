@@ -6,7 +6,6 @@ from ragmesh.access import Scope
 from ragmesh.client import Client
 from ragmesh.rpc.auth.scopes import to_messages
 from ragmesh.settings import Settings
-from ragmesh.v1 import CreateKeyRequest
 
 LIFE = timedelta(days=1)
 
@@ -17,6 +16,6 @@ async def edge_headers(settings: Settings, name: str) -> dict[str, str]:
         return {}
     if key := settings.api_key.get_secret_value():
         return {"X-API-Key": key}
-    wanted = CreateKeyRequest(name=name, scopes=to_messages(Scope), expires_at=datetime.now(UTC) + LIFE)
     async with Client(settings) as client:
-        return {"X-API-Key": (await client.create_key(wanted)).secret}
+        made = await client.create_key(name, scopes=to_messages(Scope), expires_at=datetime.now(UTC) + LIFE)
+    return {"X-API-Key": made.secret}

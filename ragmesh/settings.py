@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "RAGMESH_"
@@ -66,7 +67,6 @@ class Settings(BaseSettings):
     auth: Literal["open", "required"] = Field(
         "open", description="open: whoever reaches the mesh may do all; required: callers present a key or a token"
     )
-    api_key: SecretStr = Field(SecretStr(""), description="key that the SDK and the command line present")
     service_secret: ServiceSecret = Field(
         SecretStr(""), description="what parts of the mesh sign their calls with, the same for all of them"
     )
@@ -168,9 +168,15 @@ class Settings(BaseSettings):
     drain_s: float = Field(10.0, ge=0, description="how long a stopping server finishes its calls")
     grpc_message_max_bytes: int = Field(4 * MIB, gt=0, description="largest gRPC message")
 
+    mesh: str = Field("", description="profile of the mesh that the SDK and the command use: `ragmesh profile`")
+    api_key: SecretStr = Field(SecretStr(""), description="key that the SDK and the command present to the mesh")
+
+    tls: bool = Field(False, description="call gRPC servers by TLS; tls_ca_file means so too")
     tls_cert_file: Path | None = Field(None, description="certificate of gRPC servers and clients")
     tls_key_file: Path | None = Field(None, description="its private key")
-    tls_ca_file: Path | None = Field(None, description="authority that peers must be signed by")
+    tls_ca_file: Path | None = Field(
+        None, description="authority that peers must be signed by; unset for the public ones"
+    )
 
     log_level: Annotated[str, AfterValidator(str.upper), AfterValidator(_level)] = _dynamic(
         "INFO",
@@ -238,6 +244,11 @@ def load() -> Settings:
     return Settings(_env_file=os.environ.get("RAGMESH_ENV_FILE", ".env"))  # pyright: ignore[reportCallIssue]
 
 
+def config_home() -> Path:
+    """Where this person's own configuration is kept, by the XDG convention."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "ragmesh"
+
+
 def origins(settings: Settings) -> list[Origin]:
     """Every setting with its effective value and where it came from, by key."""
     return [
@@ -266,9 +277,18 @@ def _shown(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def explain(error: ValidationError) -> str:
-    """What is wrong with the settings, a line each, by the names that people set."""
+def explain(error: ValidationError, prefix: str = PREFIX) -> str:
+    """What is wrong with values, a line each, by the names that people set."""
     return "\n".join(
-        f"  {PREFIX}{'_'.join(map(str, problem['loc'])).upper() or '*'}: {problem['msg']}"
-        for problem in error.errors(include_url=False)
+        f"  {_name_of(problem['loc'], prefix)}: {reason(problem)}" for problem in error.errors(include_url=False)
     )
+
+
+def reason(problem: ErrorDetails) -> str:
+    """Why a value is refused, without the kind of exception that said so."""
+    return problem["msg"].removeprefix("Value error, ")
+
+
+def _name_of(place: tuple[int | str, ...], prefix: str) -> str:
+    name = "_".join(map(str, place)) or "*"
+    return prefix + name.upper() if prefix else name

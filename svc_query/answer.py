@@ -19,6 +19,7 @@ from ragmesh.errors import Unavailable
 from ragmesh.inference.port import LanguageModel, Piece, Sampling
 from ragmesh.storage.vectors.port import Hit
 from ragmesh.telemetry.metrics import LATENCY_BUCKETS_S
+from ragmesh.terms import terms
 from svc_query.cite import MARK, Citing
 from svc_query.condense import Turn, by_model, words
 from svc_query.events import AnswerEvent, Citation, Done, FinishReason, Sources, Timings, Token, Usage
@@ -26,7 +27,6 @@ from svc_query.language import readable_share
 from svc_query.prompt import budget, pack
 from svc_query.retrieve import Retriever, Search
 from svc_query.sentences import excerpt
-from svc_query.terms import terms
 from svc_query.wording import wording_for
 
 FIRST_TOKEN_SECONDS = Histogram(

@@ -15,7 +15,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from svc_query.terms import numbers, terms
+from ragmesh.evidence import SUPPORT_MIN, Evidence
+from ragmesh.terms import terms
 
 MARK = re.compile(r"\[(\d{1,3})\]")
 _COMPLETED = re.compile(r" *\[(\d{1,3})\]$")
@@ -24,29 +25,6 @@ _SENTENCE_END = re.compile(r"[.!?…][\"'”’)]*$")  # an end only before a sp
 _HAN_SENTENCE_END = re.compile(r"[。！？；][”’」』）]*$")
 _CLOSING = "”’」』）"
 
-SUPPORT_MIN = 0.5  # share of a sentence's terms that a source must hold
-TOLD_MIN = 1 / 3  # likewise of those that the question did not have: a model says them in words of its own
-
-
-@dataclass(frozen=True, slots=True)
-class _Evidence:
-    """What a source can support."""
-
-    terms: frozenset[str]
-    numbers: frozenset[str]
-
-    @classmethod
-    def of(cls, text: str) -> "_Evidence":
-        return cls(terms(text), numbers(text))
-
-    def support(self, claim: "_Evidence", asked: frozenset[str]) -> float:
-        """How much of a claim stands here, 0 to 1; words that the question already had prove nothing alone."""
-        told = claim.terms - asked
-        tells_nothing = not told and not claim.numbers
-        if tells_nothing or not claim.numbers <= self.numbers or _share(told, self.terms) < TOLD_MIN:
-            return 0.0
-        return _share(claim.terms, self.terms)
-
 
 @dataclass(slots=True)
 class Citing:
@@ -54,14 +32,14 @@ class Citing:
 
     sources: Sequence[str]
     question: str
-    _evidence: list[_Evidence] = field(init=False)
+    _evidence: list[Evidence] = field(init=False)
     _asked: frozenset[str] = field(init=False)
     _held: str = field(default="", init=False)  # may still become a mark
     _sentence: str = field(default="", init=False)  # what the reader has of it, without marks
     _marked: bool = field(default=False, init=False)  # the sentence has a mark
 
     def __post_init__(self) -> None:
-        self._evidence = [_Evidence.of(source) for source in self.sources]
+        self._evidence = [Evidence.of(source) for source in self.sources]
         self._asked = terms(self.question)
 
     def feed(self, text: str) -> str:
@@ -117,11 +95,7 @@ class Citing:
 
     def _best_source(self) -> int:
         """The number of the source that supports the sentence best, the earlier of equals; 0 when none does."""
-        claim = _Evidence.of(self._sentence)
+        claim = Evidence.of(self._sentence)
         supports = [evidence.support(claim, self._asked) for evidence in self._evidence]
         best = max(supports, default=0.0)
         return supports.index(best) + 1 if best >= SUPPORT_MIN else 0
-
-
-def _share(part: frozenset[str], whole: frozenset[str]) -> float:
-    return len(part & whole) / len(part) if part else 1.0

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ragmesh.inference.port import LanguageModel, Message, Sampling
+from ragmesh.terms import numbers, terms
 from svc_query.sentences import cut
-from svc_query.terms import numbers, terms
 from svc_query.wording import wording_for
 
 CARRIED_MAX = 2  # earlier questions that a question may lean on

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 
 from ragmesh.chunk import Chunk
+from ragmesh.terms import STOP_WORDS
 from svc_query.sentences import sentences
-from svc_query.terms import STOP_WORDS
 from svc_query.wording import CHINESE, wording_for
 
 _DEFINITION = re.compile(

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from svc_query.terms import terms
+from ragmesh.terms import terms
 
 _SENTENCE = re.compile(r".+?(?:[。！？；]+[”’」』）]*|[.!?…]+[\"'”’)]*(?=\s)|\n+|\Z)\s*", re.DOTALL)
 

@@ -8,10 +8,10 @@ from itertools import zip_longest
 from ragmesh.chunk import Chunk
 from ragmesh.filter import Equals
 from ragmesh.storage.vectors.port import ChunkSearcher, Scope
+from ragmesh.terms import numbers, terms
 from svc_query.ports import Documents
 from svc_query.questions import questions_about
 from svc_query.retrieve import Retriever, Search
-from svc_query.terms import numbers, terms
 
 PASSAGES_MAX = 64  # that are read for questions
 PASSAGES_OF_ANSWER = 3

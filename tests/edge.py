@@ -20,6 +20,7 @@ from ragmesh import errors
 from ragmesh.rpc.auth.credentials import Credentials
 from ragmesh.rpc.channels import open_channel
 from ragmesh.rpc.config import Live
+from ragmesh.rpc.context import tenant
 from ragmesh.rpc.server import serving
 from ragmesh.settings import Settings
 from ragmesh.v1 import (
@@ -165,6 +166,7 @@ class Queries(QueryServiceServicer):
         self.hold.set()
         self.sent = 0
         self.asked: list = []
+        self.tenants: set[str] = set()
         self.entered = asyncio.Event()
         self.left = asyncio.Event()
 
@@ -192,6 +194,7 @@ class Queries(QueryServiceServicer):
 
     async def search(self, request, context):
         self.asked.append(request)
+        self.tenants.add(tenant())
         return SearchResponse(results=[SearchResult(chunk=FOUND, score=0.75)], mode=SearchMode.DENSE)
 
     async def suggest_questions(self, request, context):

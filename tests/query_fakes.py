@@ -15,8 +15,8 @@ from ragmesh.errors import MeshError, NotFound
 from ragmesh.filter import Equals
 from ragmesh.inference.port import EmbedderInfo, LanguageModelInfo, Message, Piece, Role, Sampling
 from ragmesh.storage.vectors.port import Hit, Scope, Vectors
+from ragmesh.terms import terms
 from svc_query.ports import Collection, Live
-from svc_query.terms import terms
 
 TENANT = "acme"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs servers of the mesh profile into the project's folder .servers: deploy/local/install.sh [NAME...]
-# NAME is one of consul, kafka, postgres, redis, s3, milvus; without one, the four that the mesh profile starts.
+# NAME is one of consul, kafka, postgres, redis, s3, milvus, nginx; without one, the four that the mesh profile starts.
 # Nothing needs root but Java and Maven, where the machine has none. What is there already is left as it is.
 set -euo pipefail
 source "$(dirname "$0")/places.sh"
@@ -27,6 +27,7 @@ main() {
 
 install_redis() { install_packages redis redis-server; }
 install_postgres() { install_packages postgres postgresql; }
+install_nginx() { install_packages nginx nginx; }
 install_kafka() { fetch_jars kafka; }
 install_s3() { fetch_jars s3; }
 

@@ -1,6 +1,6 @@
 # Where the servers are installed, and how their programs are found. Sourced by install.sh and start.sh.
 
-SERVERS=(consul kafka postgres redis s3 milvus)
+SERVERS=(consul kafka postgres redis s3 milvus nginx)
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 servers=${RAGMESH_SERVERS_DIR:-$(cd "$here/../.." && pwd)/.servers}
 
@@ -17,6 +17,7 @@ program() {
 }
 
 consul_program() { program consul "$servers/consul/usr/bin/consul"; }
+nginx_program() { program nginx "$servers/nginx/usr/sbin/nginx"; }
 redis_program() { program redis-server "$servers/redis/usr/bin/redis-server"; }
 postgres_programs() {
   local folder
@@ -27,6 +28,7 @@ postgres_programs() {
 }
 
 has_consul() { [[ -n $(consul_program) ]]; }
+has_nginx() { [[ -n $(nginx_program) ]]; }
 has_redis() { [[ -n $(redis_program) ]]; }
 has_postgres() { [[ -n $(postgres_programs) ]]; }
 has_kafka() { [[ -f $servers/kafka/complete ]]; }

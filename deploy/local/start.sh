@@ -58,6 +58,14 @@ start_redis() {
     --maxmemory 256mb --maxmemory-policy allkeys-lru --loglevel warning
 }
 
+start_nginx() {
+  export LD_LIBRARY_PATH=$(libraries nginx)
+  RUN=$data ACCESS_LOG=$data/access.log LISTEN=127.0.0.1:$port "$here/../nginx/render.sh" > "$data/nginx.conf"
+  local directives="daemon off;"
+  ((EUID)) || directives+=" user root;" # its workers write into a folder of this user's
+  exec "$(nginx_program)" -e stderr -p "$data" -c "$data/nginx.conf" -g "$directives"
+}
+
 start_s3() {
   local jars=$servers/s3/jars
   mkdir -p "$data/buckets"

@@ -74,14 +74,14 @@ async def _shown(events: AsyncGenerator[AnswerEvent, None]) -> AsyncGenerator[ss
 
 
 def _named(event: AnswerEvent) -> sse.Event:
-    if event.token:
+    if event.token is not None:  # asked so, as the truth of a message compares all of its fields
         return "token", {"text": event.token.text}
-    if event.sources:
+    if event.sources is not None:
         citations = [messages.citation(each) for each in event.sources.citations]
         return "sources", {"citations": citations, "query": event.sources.query}
-    if event.usage:
+    if event.usage is not None:
         return "usage", messages.usage(event.usage)
-    if event.done:
+    if event.done is not None:
         return "done", _done(event.done)
     error = event.error or AnswerError(code="INTERNAL", message="an event without content")
     return "error", {"code": error.code, "message": error.message, "retriable": error.retriable}

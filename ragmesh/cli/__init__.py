@@ -1,15 +1,16 @@
 """The `ragmesh` command."""
 
 import sys
+from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from ragmesh.cli import adding, documents, keys, models, operate, questions, serve
-from ragmesh.cli.printing import console
-from ragmesh.cli.session import Trouble
+from ragmesh.cli.commands import Commands
+from ragmesh.cli.trouble import as_json, exit_code, tell
+from ragmesh.errors import InvalidArgument, MeshError
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -21,18 +22,32 @@ app = typer.Typer(
       ragmesh ask "How long is data kept?"  an answer, with the pages it rests on
       ragmesh status                        what runs, and how it does
 
-    Settings come from RAGMESH_… variables: [bold]ragmesh config[/] lists them.""",
+    [bold]ragmesh profile add[/] names a mesh elsewhere, [bold]ragmesh config[/] lists all RAGMESH_… settings.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused, 5 not available now.""",
 )
-for part in (serve, adding, questions, documents, operate):
-    part.register(app)
-app.add_typer(models.app, name="models")
-app.add_typer(keys.app, name="keys")
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", help="show the version, and exit", is_eager=True)] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed  # noqa: PLC0415 for this alone
+
+        typer.echo(installed("ragmesh"))
+        raise typer.Exit
 
 
 def main() -> None:
-    """Runs the command line. Trouble that a person can mend is one line on standard error."""
+    """Runs the command line. Trouble that a person can mend is a line on standard error, or JSON with --json."""
+    arguments = sys.argv[1:]
     try:
-        app()
-    except Trouble as trouble:
-        console(stderr=True).print(f"[red]error:[/] {escape(str(trouble))}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+        code = app(standalone_mode=not as_json(arguments))
+    except MeshError as error:
+        tell(error, arguments)
+        code = exit_code(error)
+    except typer.TyperException as usage:  # with --json only: otherwise typer shows it by itself
+        tell(InvalidArgument(usage.format_message()), arguments)
+        code = usage.exit_code
+    sys.exit(code)

@@ -11,14 +11,15 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from ragmesh.cli.printing import console
-from ragmesh.cli.session import Collection, DataDir, Trouble, client, run
+from ragmesh.cli.printing import console, show_json
+from ragmesh.cli.session import AsJson, Collection, DataDir, MeshName, client, run
 from ragmesh.client import Client
-from ragmesh.errors import AlreadyExists, MeshError
+from ragmesh.errors import AlreadyExists, MeshError, NotFound
 from ragmesh.v1 import Document, DocumentState
 
 UPLOADS = 4  # at once
 SHARES = 100  # steps of a document's progress bar
+UPLOAD_SHARES = 20  # those of its upload
 
 Known = Mapping[tuple[str, str], Document]  # searchable documents by name and SHA-256
 
@@ -32,16 +33,26 @@ class Outcome:
     was_there: bool = False
     reason: str = ""  # why it is not searchable; empty when it is
 
+    def told(self) -> dict[str, object]:
+        """For scripts."""
+        return {
+            "path": str(self.path),
+            "document": self.document,
+            "was_there": self.was_there,
+            "reason": self.reason or None,
+        }
 
-def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
-    app.command()(add)
+
+app = typer.Typer()
 
 
+@app.command()
 def add(
     paths: Annotated[list[Path], typer.Argument(help="files, and folders with everything below them")],
     collection: Collection = "default",
     data_dir: DataDir = None,
+    mesh: MeshName = None,
+    json_: AsJson = False,
 ) -> None:
     """Loads files and folders, and waits until they can be searched.
 
@@ -54,13 +65,18 @@ def add(
     """
     files = list(files_below(paths))
     if not files:
-        raise Trouble("there are no files in what you named")
+        raise NotFound("there are no files in what you named")
 
     async def work() -> list[Outcome]:
-        async with client(data_dir) as connected:
+        async with client(data_dir, mesh) as connected:
             return await load(connected, files, collection)
 
-    if _report(run(work())):
+    outcomes = run(work())
+    if json_:
+        show_json({"outcomes": [outcome.told() for outcome in outcomes]})
+    else:
+        _report(outcomes)
+    if any(outcome.reason for outcome in outcomes):
         raise typer.Exit(1)
 
 
@@ -104,14 +120,17 @@ async def _ensure(connected: Client, collection: str) -> None:
 async def _load_one(connected: Client, path: Path, collection: str, known: Known, progress: Progress) -> Outcome:
     bar: TaskID = progress.add_task(escape(path.name), total=SHARES)
     try:
-        digest = await asyncio.to_thread(_digest, path)
+        digest, size_bytes = await asyncio.to_thread(_measured, path)
         if document := known.get((path.name, digest)):
             return Outcome(path, document, was_there=True)
         document = await connected.add(
             path,
             collection=collection,
             wait=True,
-            watcher=lambda seen: progress.update(bar, completed=int(seen.progress * SHARES)),
+            sent=lambda sent_bytes: progress.update(bar, completed=UPLOAD_SHARES * sent_bytes // size_bytes),
+            watcher=lambda seen: progress.update(
+                bar, completed=UPLOAD_SHARES + int(seen.progress * (SHARES - UPLOAD_SHARES))
+            ),
         )
     except (MeshError, OSError) as error:
         return Outcome(path, reason=str(error))
@@ -122,13 +141,14 @@ async def _load_one(connected: Client, path: Path, collection: str, known: Known
     return Outcome(path, reason=document.error.message if document.error else "it was deleted meanwhile")
 
 
-def _digest(path: Path) -> str:
+def _measured(path: Path) -> tuple[str, int]:
+    """SHA-256 and size of a file."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
 
 
-def _report(outcomes: Sequence[Outcome]) -> int:
-    """Says what was loaded and what was not; returns how many were not."""
+def _report(outcomes: Sequence[Outcome]) -> None:
+    """Says what was loaded and what was not."""
     loaded = [outcome.document for outcome in outcomes if outcome.document]
     chunks = sum(document.chunk_count for document in loaded)
     there = sum(outcome.was_there for outcome in outcomes)
@@ -138,14 +158,13 @@ def _report(outcomes: Sequence[Outcome]) -> int:
         if outcome.reason:
             told = f"[red]not loaded[/] {escape(f'{outcome.path}: {outcome.reason}')}"
             console(stderr=True).print(told, highlight=False, soft_wrap=True)
-    return len(outcomes) - len(loaded)
 
 
 def files_below(paths: Iterable[Path]) -> Iterator[Path]:
-    """Files as they are, and those in folders, hidden ones left out. Raises Trouble for what does not exist."""
+    """Files as they are, and those in folders, hidden ones left out. Raises NotFound for what does not exist."""
     for path in paths:
         if not path.exists():
-            raise Trouble(f"{path} does not exist")
+            raise NotFound(f"{path} does not exist")
         if path.is_file():
             yield path
             continue

@@ -6,24 +6,23 @@ import typer
 from rich.markup import escape
 from rich.table import Column
 
-from ragmesh.cli.printing import show_json, show_table
-from ragmesh.cli.session import AsJson, Collection, DataDir, client, run
+from ragmesh.cli.printing import console, show_json, show_table
+from ragmesh.cli.session import AsJson, Collection, DataDir, MeshName, client, run
+from ragmesh.errors import InvalidArgument, MeshError, NotFound
 from ragmesh.v1 import Collection as CollectionMessage
 from ragmesh.v1 import Document
 
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
-    app.command()(ls)
-    app.command()(rm)
-    app.command("collections")(list_collections)
+app = typer.Typer()
 
 
-def ls(collection: Collection = "default", data_dir: DataDir = None, json_: AsJson = False) -> None:
+@app.command()
+def ls(
+    collection: Collection = "default", data_dir: DataDir = None, mesh: MeshName = None, json_: AsJson = False
+) -> None:
     """Lists the documents of a collection, newest first."""
 
     async def work() -> list[Document]:
-        async with client(data_dir) as connected:
+        async with client(data_dir, mesh) as connected:
             return [document async for document in connected.list(collection)]
 
     documents = run(work())
@@ -39,25 +38,46 @@ def ls(collection: Collection = "default", data_dir: DataDir = None, json_: AsJs
     )
 
 
+@app.command()
 def rm(
     documents: Annotated[list[str], typer.Argument(help="ids, as `ragmesh ls` shows them")],
     data_dir: DataDir = None,
+    mesh: MeshName = None,
+    json_: AsJson = False,
 ) -> None:
-    """Deletes documents: no later search finds them."""
+    """Deletes documents: no later search finds them.
 
-    async def work() -> None:
-        async with client(data_dir) as connected:
+    One that is not there keeps none of the others from being deleted.
+    """
+
+    async def work() -> tuple[list[str], list[MeshError]]:
+        deleted: list[str] = []
+        refused: list[MeshError] = []
+        async with client(data_dir, mesh) as connected:
             for document_id in documents:
-                await connected.delete(document_id)
+                try:
+                    await connected.delete(document_id)
+                except (NotFound, InvalidArgument) as error:
+                    refused.append(error)
+                else:
+                    deleted.append(document_id)
+        return deleted, refused
 
-    run(work())
+    deleted, refused = run(work())
+    if json_:
+        show_json({"deleted": deleted})
+    else:
+        console().print(f"{len(deleted)} deleted", highlight=False)
+    if refused:
+        raise type(refused[0])("\n".join(error.message for error in refused))
 
 
-def list_collections(data_dir: DataDir = None, json_: AsJson = False) -> None:
+@app.command("collections")
+def list_collections(data_dir: DataDir = None, mesh: MeshName = None, json_: AsJson = False) -> None:
     """Lists the collections."""
 
     async def work() -> list[CollectionMessage]:
-        async with client(data_dir) as connected:
+        async with client(data_dir, mesh) as connected:
             return [collection async for collection in connected.collections()]
 
     collections = run(work())

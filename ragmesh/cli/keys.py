@@ -10,9 +10,9 @@ from rich.table import Column
 
 from ragmesh.access import Scope
 from ragmesh.cli.printing import console, show_json, show_table
-from ragmesh.cli.session import AsJson, DataDir, Trouble, client, run
+from ragmesh.cli.session import AsJson, DataDir, MeshName, Trouble, client, run
 from ragmesh.rpc.auth.scopes import MESSAGES
-from ragmesh.v1 import CreateKeyRequest, CreateKeyResponse, Key
+from ragmesh.v1 import CreateKeyResponse, Key
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,24 +40,25 @@ def create(
     requests: Annotated[int, typer.Option("--requests-per-minute", min=0, help="0: as the mesh allows")] = 0,
     tokens: Annotated[int, typer.Option("--tokens-per-minute", min=0, help="0: as the mesh allows")] = 0,
     data_dir: DataDir = None,
+    mesh: MeshName = None,
     json_: AsJson = False,
 ) -> None:
     """Makes a key, and shows it this once.
 
     ragmesh keys create --tenant acme --name website --scope read --expires-in 90d
     """
-    wanted = CreateKeyRequest(
-        tenant=tenant,
-        name=name,
-        scopes=[MESSAGES[scope] for scope in scopes or ()],
-        expires_at=read_expiry(expires_in),
-        requests_per_minute=requests,
-        tokens_per_minute=tokens,
-    )
+    expires_at = read_expiry(expires_in)
 
     async def work() -> CreateKeyResponse:
-        async with client(data_dir) as connected:
-            return await connected.create_key(wanted)
+        async with client(data_dir, mesh) as connected:
+            return await connected.create_key(
+                name,
+                tenant=tenant,
+                scopes=[MESSAGES[scope] for scope in scopes or ()],
+                expires_at=expires_at,
+                requests_per_minute=requests,
+                tokens_per_minute=tokens,
+            )
 
     made = run(work())
     if json_:
@@ -71,13 +72,14 @@ def create(
 def list_keys(
     tenant: Annotated[str, typer.Option("--tenant", help="only this tenant's", show_default="all")] = "",
     data_dir: DataDir = None,
+    mesh: MeshName = None,
     json_: AsJson = False,
 ) -> None:
     """Lists keys, newest first, those that have ended too."""
 
     async def work() -> list[Key]:
-        async with client(data_dir) as connected:
-            return [key async for key in connected.keys(tenant)]
+        async with client(data_dir, mesh) as connected:
+            return [key async for key in connected.list_keys(tenant)]
 
     keys = run(work())
     if json_:
@@ -96,12 +98,13 @@ def list_keys(
 def revoke(
     key: Annotated[str, typer.Argument(help="its id, as `ragmesh keys list` shows it")],
     data_dir: DataDir = None,
+    mesh: MeshName = None,
     json_: AsJson = False,
 ) -> None:
     """Ends a key: within RAGMESH_AUTH_CACHE_S nobody takes it any more."""
 
     async def work() -> Key:
-        async with client(data_dir) as connected:
+        async with client(data_dir, mesh) as connected:
             return await connected.revoke_key(key)
 
     ended = run(work())

@@ -6,9 +6,8 @@ import typer
 from rich.progress import Progress
 
 from ragmesh.cli.printing import console, show_json, show_table
-from ragmesh.cli.session import AsJson, DataDir, Embedder, Trouble, client, run, settings_for
-from ragmesh.inference import build as building
-from ragmesh.inference.weights.e5 import UnreadableWeights
+from ragmesh.cli.session import AsJson, DataDir, Embedder, MeshName, client, run, settings_for
+from ragmesh.cli.trouble import Trouble, needing
 from ragmesh.v1 import Model
 
 app = typer.Typer(no_args_is_help=True, help="Builds and lists the models that the mesh uses.")
@@ -17,6 +16,10 @@ app = typer.Typer(no_args_is_help=True, help="Builds and lists the models that t
 @app.command()
 def build(data_dir: DataDir = None, embedder: Embedder = None) -> None:
     """Makes the embedded models from installed packages, once. `ragmesh up` does it by itself."""
+    with needing("local"):
+        from ragmesh.inference import build as building  # noqa: PLC0415 the other command goes without
+        from ragmesh.inference.weights.e5 import UnreadableWeights  # noqa: PLC0415 likewise
+
     settings = settings_for(data_dir, embedder=embedder)
     try:
         with Progress(console=console(stderr=True)) as progress:
@@ -30,11 +33,11 @@ def build(data_dir: DataDir = None, embedder: Embedder = None) -> None:
 
 
 @app.command("list")
-def list_models(data_dir: DataDir = None, json_: AsJson = False) -> None:
+def list_models(data_dir: DataDir = None, mesh: MeshName = None, json_: AsJson = False) -> None:
     """Lists the models of the running mesh."""
 
     async def work() -> Sequence[Model]:
-        async with client(data_dir) as connected:
+        async with client(data_dir, mesh) as connected:
             return await connected.models()
 
     models = run(work())

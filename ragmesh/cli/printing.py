@@ -1,22 +1,17 @@
 """How commands print: tables for people, JSON for scripts."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, cast
 
 from betterproto2 import Casing, Message, OutputFormat
-from rich.console import Console
 from rich.table import Column, Table
 
-PIPED_WIDTH = 200  # columns for a reader that is no terminal, so that nothing is cut
+from ragmesh.cli.terminal import console
 
-
-def console(*, stderr: bool = False) -> Console:
-    """A console, coloured on a terminal only."""
-    found = Console(stderr=stderr)
-    return found if found.is_terminal else Console(stderr=stderr, width=PIPED_WIDTH)
+__all__ = ["console", "show_json", "show_table"]
 
 
 def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[object]]) -> None:
@@ -27,7 +22,7 @@ def show_table(columns: Sequence[str | Column], rows: Iterable[Sequence[object]]
     console().print(table, highlight=False)
 
 
-def show_json(value: Message | Sequence[Message] | dict[str, Any]) -> None:
+def show_json(value: Message | Sequence[object] | Mapping[str, Any]) -> None:
     """Prints messages as one line of JSON, named as in the HTTP API."""
     print(json.dumps(_plain(value), ensure_ascii=False))
 

@@ -1,37 +1,43 @@
 """`ragmesh ask`, `search`, `suggest`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
 
 from ragmesh.cli.printing import console, show_json
-from ragmesh.cli.session import AsJson, Collection, DataDir, Trouble, client, run
-from ragmesh.v1 import AnswerEvent, Chunk, Citation, Done, SearchMode
+from ragmesh.cli.session import AsJson, Collection, DataDir, MeshName, client, run
+from ragmesh.client import Answer
+from ragmesh.v1 import AnswerEvent, Chunk, Citation, SearchMode
 
-TopK = Annotated[int | None, typer.Option("--top-k", "-k", help="passages to use")]
+TopK = Annotated[int | None, typer.Option("--top-k", "-k", min=1, max=100, help="passages to use")]
 Mode = Annotated[
-    Literal["hybrid", "dense", "sparse"],
-    typer.Option("--mode", help="by meaning (dense), by words (sparse), or both"),
+    Literal["hybrid", "dense", "sparse"] | None,
+    typer.Option(
+        "--mode", help="by meaning (dense), by words (sparse), or both", show_default="as the mesh is set"
+    ),
 ]
-MODES = {"hybrid": SearchMode.HYBRID, "dense": SearchMode.DENSE, "sparse": SearchMode.SPARSE}
+MODES = {
+    None: SearchMode.UNSPECIFIED,
+    "hybrid": SearchMode.HYBRID,
+    "dense": SearchMode.DENSE,
+    "sparse": SearchMode.SPARSE,
+}
 EXCERPT = 200  # characters
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
-    app.command()(ask)
-    app.command()(search)
-    app.command()(suggest)
+app = typer.Typer()
 
 
+@app.command()
 def ask(
     question: Annotated[str, typer.Argument(help="in quotes, in English or Chinese")],
     collection: Collection = "default",
     top_k: TopK = None,
-    mode: Mode = "hybrid",
+    mode: Mode = None,
     data_dir: DataDir = None,
+    mesh: MeshName = None,
     json_: AsJson = False,
 ) -> None:
     """Answers a question, and shows the passages that the answer rests on.
@@ -41,62 +47,63 @@ def ask(
     """
 
     async def work() -> None:
-        async with client(data_dir) as connected:
+        async with client(data_dir, mesh) as connected:
             events = connected.answer(question, collection=collection, top_k=top_k, mode=MODES[mode])
-            await (print_whole(events) if json_ else print_streaming(events))
+            if json_:
+                show_json(told(await Answer.of(events)))
+            else:
+                await print_streaming(events)
 
     run(work())
 
 
 async def print_streaming(events: AsyncIterator[AnswerEvent]) -> None:
-    """Prints an answer as it is written, then its citations. Raises Trouble when it breaks off."""
+    """Prints an answer as it is written, then its citations."""
     out = console()
-    async for event in _unbroken(events):
+    async for event in events:
         if event.token:
-            out.print(event.token.text, end="", highlight=False, markup=False, soft_wrap=True)
+            show_text(event.token.text)
         if event.done:
             out.print("\n")
-            for citation in event.done.citations:
-                out.print(_cited(citation), highlight=False, markup=False)
+            show_citations(event.done.citations)
 
 
-async def print_whole(events: AsyncIterator[AnswerEvent]) -> None:
-    """Prints an answer as JSON once it is complete. Raises Trouble when it breaks off."""
-    text, usage, done = "", None, Done()
-    async for event in _unbroken(events):
-        text += event.token.text if event.token else ""
-        usage = event.usage or usage
-        done = event.done or done
-    show_json(
-        {
-            "answer": text,
-            "citations": done.citations,
-            "usage": usage,
-            "finish_reason": done.finish_reason,
-            "timings": done.timings,
-        }
-    )
+def show_text(text: str) -> None:
+    """Prints a piece of an answer."""
+    console().print(text, end="", highlight=False, markup=False, soft_wrap=True)
 
 
-async def _unbroken(events: AsyncIterator[AnswerEvent]) -> AsyncIterator[AnswerEvent]:
-    async for event in events:
-        if event.error:
-            raise Trouble(f"the answer broke off: {event.error.message}")
-        yield event
+def show_citations(citations: Iterable[Citation]) -> None:
+    """Prints where each passage is, and how it begins."""
+    for citation in citations:
+        console().print(_cited(citation), highlight=False, markup=False)
 
 
+def told(answer: Answer) -> dict[str, object]:
+    """A whole answer for scripts, named as in the HTTP API."""
+    return {
+        "answer": answer.text,
+        "citations": answer.citations,
+        "usage": answer.usage,
+        "finish_reason": answer.finish_reason,
+        "timings": answer.timings,
+    }
+
+
+@app.command()
 def search(
     query: Annotated[str, typer.Argument(help="what to look for")],
     collection: Collection = "default",
     top_k: TopK = None,
-    mode: Mode = "hybrid",
+    mode: Mode = None,
     data_dir: DataDir = None,
+    mesh: MeshName = None,
     json_: AsJson = False,
 ) -> None:
     """Shows the passages that fit best."""
 
     async def work() -> None:
-        async with client(data_dir) as connected:
+        async with client(data_dir, mesh) as connected:
             found = await connected.search(query, collection=collection, top_k=top_k, mode=MODES[mode])
         if json_:
             show_json(found)
@@ -109,19 +116,26 @@ def search(
     run(work())
 
 
+@app.command()
 def suggest(
     collection: Collection = "default",
     count: Annotated[int, typer.Option("--count", "-n", min=1, max=10)] = 3,
     data_dir: DataDir = None,
+    mesh: MeshName = None,
+    json_: AsJson = False,
 ) -> None:
     """Proposes questions that the documents can answer."""
 
-    async def work() -> None:
-        async with client(data_dir) as connected:
-            for question in await connected.suggest(collection=collection, count=count):
-                console().print(question, highlight=False, markup=False)
+    async def work() -> Sequence[str]:
+        async with client(data_dir, mesh) as connected:
+            return await connected.suggest(collection=collection, count=count)
 
-    run(work())
+    questions = run(work())
+    if json_:
+        show_json(questions)
+        return
+    for question in questions:
+        console().print(question, highlight=False, markup=False)
 
 
 def _cited(citation: Citation) -> str:

@@ -11,6 +11,7 @@ from ragmesh.cli import adding, questions
 from ragmesh.cli.printing import console
 from ragmesh.cli.session import DataDir, Embedder, Trouble, run, settings_for
 from ragmesh.client import Client
+from ragmesh.errors import InvalidArgument
 from ragmesh.inference import build
 from ragmesh.inference.preflight import CannotStart, installation, require_plain
 from ragmesh.inference.weights.e5 import UnreadableWeights
@@ -20,7 +21,7 @@ from ragmesh.up import secret, servers
 from ragmesh.up.board import LiveBoard, PlainBoard
 from ragmesh.up.mesh import Mesh, running, when_asked_to_stop
 from ragmesh.up.plan import BadReplicas, Plan, PortTaken, Replicas, plan
-from ragmesh.up.state import AlreadyRunning, locked
+from ragmesh.up.state import AlreadyRunning, UnusableFolder, locked
 
 Port = Annotated[
     int | None,
@@ -37,6 +38,7 @@ REFUSALS = (
     Exposed,
     PortTaken,
     UnreadableWeights,
+    UnusableFolder,
     build.MissingWeights,
 )
 Board = PlainBoard | LiveBoard
@@ -50,12 +52,10 @@ SAMPLES_COLLECTION = "samples"
 SAMPLE_QUESTION = "How much may a hotel cost a night?"
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
-    app.command()(up)
-    app.command()(demo)
+app = typer.Typer()
 
 
+@app.command()
 def up(
     data_dir: DataDir = None,
     port: Port = None,
@@ -82,6 +82,7 @@ def up(
         _keep_up(settings, PlainBoard(console()), _nothing_more, wanted)
 
 
+@app.command()
 def demo(
     samples: Annotated[Path, typer.Argument(help="folder of documents to load on the first run")] = Path("samples"),
     data_dir: DataDir = None,
@@ -89,7 +90,7 @@ def demo(
 ) -> None:
     """Starts the mesh, loads sample documents on the first run, answers a question, and keeps serving."""
     if not samples.is_dir():
-        raise Trouble(f"{samples} is not a folder")
+        raise InvalidArgument(f"{samples} is not a folder")
 
     async def show(settings: Settings) -> None:
         async with Client(settings) as client:
@@ -105,10 +106,13 @@ async def _nothing_more(_: Settings) -> None:
 
 
 def read_replicas(text: str) -> dict[str, int]:
-    """Reads `query=2,worker=3`; a service may be called by its folder too, svc_query. Raises Trouble."""
+    """Reads `query=2,worker=3`; a service may be called by its folder too, svc_query. Raises InvalidArgument."""
     pairs = [entry.strip().removeprefix("svc_").partition("=") for entry in text.split(",") if entry]
     if bad := [name for name, _, count in pairs if not count.isdecimal()]:
-        raise Trouble(f"--replicas: can't read {', '.join(bad)}: give numbers, as query=2,worker=3")
+        raise InvalidArgument(f"--replicas: can't read {', '.join(bad)}: give numbers, as query=2,worker=3")
+    names = [name for name, _, _ in pairs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InvalidArgument(f"--replicas: {', '.join(twice)} is named twice: give one number for each service")
     return {name: int(count) for name, _, count in pairs}
 
 
@@ -123,15 +127,7 @@ def _keep_up(settings: Settings, board: Board, then: Then, replicas: Replicas | 
             servers.install(settings, board.say)
             build.build(settings, lambda step, share: board.say(f"models {share:4.0%}: {step}"))
             run(_serve(planned, board, then))
-    except (
-        AlreadyRunning,
-        BadReplicas,
-        Exposed,
-        PortTaken,
-        CannotStart,
-        build.MissingWeights,
-        UnreadableWeights,
-    ) as error:
+    except REFUSALS as error:
         raise Trouble(str(error)) from None
     board.say("stopped")
 

@@ -39,7 +39,7 @@ def installation() -> Installation:
     require_numpy(version("numpy"))
     spec = importlib.util.find_spec("pytriton")
     if spec is None or not spec.submodule_search_locations:
-        raise CannotStart("Triton is not installed: pip install nvidia-pytriton==0.7.0")
+        raise CannotStart("Triton is not installed: pip install 'ragmesh[local]'")
     root = Path(spec.submodule_search_locations[0], "tritonserver")
     stub = root / "python_backend_stubs" / PYTHON / "triton_python_backend_stub"
     if not stub.exists():

@@ -35,7 +35,7 @@ def connect(settings: Settings, service: str) -> BalancedChannel:
 def open_channel(settings: Settings, address: str) -> grpc.aio.Channel:
     """A channel to one address, `host:port`."""
     options = client_options(settings)
-    if not settings.tls_ca_file:
+    if not (settings.tls or settings.tls_ca_file):
         return grpc.aio.insecure_channel(address, options)
     credentials = grpc.ssl_channel_credentials(
         read(settings.tls_ca_file), read(settings.tls_key_file), read(settings.tls_cert_file)
@@ -52,10 +52,7 @@ def client_options(settings: Settings) -> list[tuple[str, str | int]]:
         ("grpc.keepalive_timeout_ms", 800),
         ("grpc.http2.ping_timeout_ms", 800),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        (
-            "grpc.min_reconnect_backoff_ms",
-            1_000,
-        ),  # time for a connection to be made, too: on a busy machine it is late
+        ("grpc.min_reconnect_backoff_ms", 1_000),  # also the time to connect in: a busy machine is late
         ("grpc.max_reconnect_backoff_ms", 1_000),
         ("grpc.use_local_subchannel_pool", 1),
     ]

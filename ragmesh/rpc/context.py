@@ -122,10 +122,11 @@ def bound(
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     call = CallContext(the_mesh(tenant), request_id or new_request_id(), deadline)
     token = _current.set(call)
+    named = structlog.contextvars.bind_contextvars(tenant=tenant, request_id=call.request_id)
     try:
-        with structlog.contextvars.bound_contextvars(tenant=tenant, request_id=call.request_id):
-            yield call
+        yield call
     finally:
+        structlog.contextvars.reset_contextvars(**named)
         _current.reset(token)
 
 

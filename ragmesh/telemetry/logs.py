@@ -4,7 +4,7 @@
     log.info("document.indexed", document_id=id, chunks=12)
 
 Every line carries the service, and inside a call its request id, tenant and trace id. Events are named, not told in
-sentences; document text and secrets never go into a log.
+sentences; document text and secrets never go into a log, nor do the variables of a traceback's frames.
 """
 
 import logging
@@ -12,6 +12,7 @@ import sys
 
 import structlog
 from opentelemetry import trace
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, WrappedLogger
 
 from ragmesh.settings import Settings
@@ -23,7 +24,10 @@ _process: dict[str, str] = {}
 
 
 def configure(settings: Settings) -> None:
-    """Sets up structlog, and the standard library's logging through it, on standard error."""
+    """Sets up structlog on standard error, and the standard library's logging to look alike.
+
+    Our own lines do not go through the standard library, which would take most of the time of a line.
+    """
     readable = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -33,16 +37,19 @@ def configure(settings: Settings) -> None:
         _name_trace,
     ]
     last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.RichTracebackFormatter(show_locals=False))]
         if readable
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+            structlog.processors.JSONRenderer(),
+        ]
     )
     structlog.configure(
-        processors=[_drop_below_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[_drop_below_level, *shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.DEBUG
         ),  # the level may change: `_drop_below_level` looks
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler()
@@ -55,6 +62,21 @@ def configure(settings: Settings) -> None:
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
     for chatty in ("aiosqlite", "alembic", "asyncio", "pymilvus"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def configure_library() -> None:
+    """Hands events to the standard library's logging, for an application that has not set up structlog itself."""
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.add_log_level,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
 
 
 def set_level(level: str) -> None:

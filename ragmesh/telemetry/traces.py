@@ -3,10 +3,6 @@
 from collections.abc import Mapping
 
 from opentelemetry import context, propagate, trace
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from ragmesh.settings import Settings
 
@@ -17,6 +13,12 @@ def configure(settings: Settings, service: str) -> None:
     """Sends spans to `otlp_endpoint`. Without one, spans cost next to nothing and go nowhere."""
     if not settings.otlp_endpoint:
         return
+    # Of services alone: clients have the API, which carries their application's trace, and nothing that exports.
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: f"ragmesh-{service}"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=settings.otlp_endpoint)))
     trace.set_tracer_provider(provider)

@@ -11,19 +11,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import psutil
 
 from ragmesh.settings import Settings
 from ragmesh.up import secret
-from ragmesh.up.plan import Plan
+
+if TYPE_CHECKING:
+    from ragmesh.up.plan import Plan  # needs what the servers need, which clients go without
 
 SHARED = ("auth", "host", "port", "triton_url", "triton_metrics_url", "milvus_uri", "discovery_url", "embedder")
 
 
 class AlreadyRunning(RuntimeError):
     """Another `ragmesh up` runs on this data folder."""
+
+
+class UnusableFolder(RuntimeError):
+    """Nothing can be kept in the data folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +54,8 @@ class ProcessId:
 
 @contextmanager
 def locked(data_dir: Path) -> Iterator[None]:
-    """Holds the data folder. Raises AlreadyRunning, naming the process that does."""
-    run = data_dir / "run"
-    run.mkdir(parents=True, exist_ok=True)
-    with (run / "lock").open("a+") as file:
+    """Holds the data folder. Raises AlreadyRunning, naming the process that does, and UnusableFolder."""
+    with _lock_file(data_dir) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -66,7 +70,19 @@ def locked(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def write(plan: Plan, processes: dict[str, ProcessId]) -> None:
+def _lock_file(data_dir: Path) -> TextIO:
+    run = data_dir / "run"
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        return (run / "lock").open("a+")
+    except OSError as error:
+        raise UnusableFolder(
+            f"{data_dir} can't hold a mesh's data ({error.strerror}):"
+            " choose a folder that you may write to with --data-dir"
+        ) from None
+
+
+def write(plan: "Plan", processes: dict[str, ProcessId]) -> None:
     """Writes what runs. Readers see the old state or the new one, never half of it."""
     file = _file(plan.settings.home)
     state = {
@@ -121,7 +137,7 @@ def _last(data_dir: Path) -> dict[str, Any] | None:
     """What was written last, by a mesh that may be gone."""
     try:
         return json.loads(_file(data_dir).read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return None
 
 

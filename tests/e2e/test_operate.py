@@ -31,7 +31,7 @@ async def test_a_setting_changes_in_the_running_mesh_and_a_bad_one_is_refused(me
             await asyncio.sleep(0.1)
 
     code, said = await ragmesh(mesh, "set", "RAGMESH_SEARCH_RESULTS", "none")
-    assert code == 1
+    assert code == 2
     assert "valid integer" in said
     assert (await ragmesh(mesh, "set", "RAGMESH_SEARCH_RESULTS", ""))[
         1

@@ -5,9 +5,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ragmesh.terms import numbers, terms
 from svc_query.prompt import Prompt, pack, plain
 from svc_query.sentences import excerpt, sentences, size
-from svc_query.terms import numbers, terms
 from tests.query_fakes import passage
 
 text = st.text(st.sampled_from("aB é.!?。！”）\n3塔高<|>/[]s"), max_size=200)

@@ -106,7 +106,7 @@ async def _chunks(
     usage = Usage()
     async with aclosing(events):
         async for event in events:
-            if event.error:
+            if event.error is not None:
                 raise raised(event.error)
             usage = event.usage or usage
             if chunk := _chunk(answer, event):
@@ -116,12 +116,12 @@ async def _chunks(
 
 
 def _chunk(answer: _Answer, event: AnswerEvent) -> shapes.ChatChunk | None:
-    if event.token:
+    if event.token is not None:
         return answer.piece({"content": event.token.text})
-    if event.sources:
+    if event.sources is not None:
         sources = [messages.citation(each) for each in event.sources.citations]
         return answer.piece({"role": "assistant", "content": "", "query": event.sources.query, "sources": sources})
-    if event.done:
+    if event.done is not None:
         cited = [messages.citation(each) for each in event.done.citations]
         return answer.piece({"citations": cited}, finish_reason=finish_reason(event.done))
     return None

@@ -81,13 +81,13 @@ async def _chunks(mesh: Services, text: _Text, body: CompletionBody) -> AsyncGen
             yield text.piece(_choice(index, beginning))
         async with aclosing(completed(mesh, _message(body, prompt))) as events:
             async for event in events:
-                if event.error:
+                if event.error is not None:
                     raise raised(event.error)
-                if event.usage:
+                if event.usage is not None:
                     usages.append(event.usage)
-                if event.token:
+                if event.token is not None:
                     yield text.piece(_choice(index, event.token.text))
-                if event.done:
+                if event.done is not None:
                     yield text.piece(_choice(index, "", finish_reason(event.done)))
     if body.tells_usage:
         yield {**text.piece(), "usage": messages.usage(_sum(usages))}

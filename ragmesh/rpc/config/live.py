@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from difflib import get_close_matches
 from functools import cache
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ragmesh.errors import InvalidArgument
 from ragmesh.rpc.config.port import ConfigStore, Snapshot
-from ragmesh.settings import DYNAMIC, PREFIX, Settings
+from ragmesh.settings import DYNAMIC, PREFIX, Settings, reason
 
 log = structlog.get_logger()
 
@@ -94,6 +95,9 @@ class Live:
 
 def parse(name: str, text: str) -> Any:
     """The value of a dynamic setting from its text. Raises InvalidArgument, saying what would be right."""
+    if name not in Settings.model_fields:
+        near = "".join(f": is {PREFIX}{found.upper()} meant?" for found in get_close_matches(name, DYNAMIC, 1))
+        raise InvalidArgument(f"there is no setting {PREFIX}{name.upper()}{near}", field="key")
     if name not in DYNAMIC:
         can = ", ".join(PREFIX + field.upper() for field in sorted(DYNAMIC))
         raise InvalidArgument(
@@ -102,7 +106,7 @@ def parse(name: str, text: str) -> Any:
     try:
         return _adapter(name).validate_python(text)
     except ValidationError as error:
-        reasons = "; ".join(problem["msg"] for problem in error.errors(include_url=False))
+        reasons = "; ".join(map(reason, error.errors(include_url=False)))
         raise InvalidArgument(f"{PREFIX}{name.upper()} can't be {text!r}: {reasons}", field="value") from None
 
 

@@ -5,7 +5,6 @@ async with aclosing(discovery.instances("query")) as changes:
     async for endpoints in changes: ...
 """
 
-from ragmesh.rpc.discovery.consul import ConsulDiscovery
 from ragmesh.rpc.discovery.port import SERVICES, Discovery, Endpoint
 from ragmesh.rpc.discovery.static import StaticDiscovery
 from ragmesh.settings import Settings
@@ -19,6 +18,9 @@ def discover(settings: Settings) -> Discovery:
     if scheme == "static":
         return StaticDiscovery.parse(settings.discovery_url)
     if scheme in {"consul", "consuls"}:
+        # Its HTTP clients take as long to import as all else that a client needs.
+        from ragmesh.rpc.discovery.consul import ConsulDiscovery  # noqa: PLC0415
+
         return ConsulDiscovery.of(settings)
     raise ValueError(
         f"RAGMESH_DISCOVERY_URL is {settings.discovery_url!r}:"

@@ -2968,6 +2968,9 @@ class WatchMeshRequest(betterproto2.Message):
 default_message_pool.register_message("ragmesh.v1", "WatchMeshRequest", WatchMeshRequest)
 
 
+from ragmesh.v1 import codec
+
+
 class AccessServiceStub:
     """Calls AccessService over a grpc.aio channel.
 
@@ -2977,8 +2980,8 @@ class AccessServiceStub:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.authenticate: grpc.aio.UnaryUnaryMultiCallable[AuthenticateRequest, Identity] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.AccessService/Authenticate",
-            request_serializer=AuthenticateRequest.SerializeToString,
-            response_deserializer=Identity.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(Identity),
         )
         """Whose API key this is. UNAUTHENTICATED for one that is unknown, wrong, revoked or past its time."""
 
@@ -3000,8 +3003,8 @@ class AccessServiceServicer:
                 "Authenticate",
                 grpc.unary_unary_rpc_method_handler(
                     self.authenticate,
-                    request_deserializer=AuthenticateRequest.parse,
-                    response_serializer=Identity.SerializeToString,
+                    request_deserializer=codec.decoding(AuthenticateRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
         }
@@ -3013,6 +3016,9 @@ class AccessServiceServicer:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("ragmesh.v1.AccessService", mine),))
 
 
+from ragmesh.v1 import codec
+
+
 class AdminServiceStub:
     """Calls AdminService over a grpc.aio channel.
 
@@ -3022,114 +3028,114 @@ class AdminServiceStub:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.get_mesh: grpc.aio.UnaryUnaryMultiCallable[GetMeshRequest, Mesh] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.AdminService/GetMesh",
-            request_serializer=GetMeshRequest.SerializeToString,
-            response_deserializer=Mesh.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(Mesh),
         )
         """Every instance and backing server, as they are now."""
         self.watch_mesh: grpc.aio.UnaryStreamMultiCallable[WatchMeshRequest, Mesh] = channel.unary_stream(  # pyright: ignore
             "/ragmesh.v1.AdminService/WatchMesh",
-            request_serializer=WatchMeshRequest.SerializeToString,
-            response_deserializer=Mesh.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(Mesh),
         )
         """The same, sent again whenever it changes, at most once a second."""
         self.get_stats: grpc.aio.UnaryUnaryMultiCallable[GetStatsRequest, Stats] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.AdminService/GetStats",
-            request_serializer=GetStatsRequest.SerializeToString,
-            response_deserializer=Stats.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(Stats),
         )
         """The counts and rates that an operator looks at first."""
         self.get_config: grpc.aio.UnaryUnaryMultiCallable[GetConfigRequest, Config] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.AdminService/GetConfig",
-            request_serializer=GetConfigRequest.SerializeToString,
-            response_deserializer=Config.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(Config),
         )
         """The effective settings, with where each came from."""
         self.set_config: grpc.aio.UnaryUnaryMultiCallable[SetConfigRequest, Config] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.AdminService/SetConfig",
-            request_serializer=SetConfigRequest.SerializeToString,
-            response_deserializer=Config.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(Config),
         )
         """Changes a dynamic setting."""
         self.watch_config: grpc.aio.UnaryStreamMultiCallable[WatchConfigRequest, Config] = channel.unary_stream(  # pyright: ignore
             "/ragmesh.v1.AdminService/WatchConfig",
-            request_serializer=WatchConfigRequest.SerializeToString,
-            response_deserializer=Config.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(Config),
         )
         """The settings now and after each change."""
         self.list_models: grpc.aio.UnaryUnaryMultiCallable[ListModelsRequest, ListModelsResponse] = (
             channel.unary_unary(  # pyright: ignore
                 "/ragmesh.v1.AdminService/ListModels",
-                request_serializer=ListModelsRequest.SerializeToString,
-                response_deserializer=ListModelsResponse.parse,
+                request_serializer=codec.encode,
+                response_deserializer=codec.decoding(ListModelsResponse),
             )
         )
         """The models that the inference server knows."""
         self.load_model: grpc.aio.UnaryUnaryMultiCallable[LoadModelRequest, Model] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.AdminService/LoadModel",
-            request_serializer=LoadModelRequest.SerializeToString,
-            response_deserializer=Model.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(Model),
         )
         """Loads a model or a version of it."""
         self.unload_model: grpc.aio.UnaryUnaryMultiCallable[UnloadModelRequest, UnloadModelResponse] = (
             channel.unary_unary(  # pyright: ignore
                 "/ragmesh.v1.AdminService/UnloadModel",
-                request_serializer=UnloadModelRequest.SerializeToString,
-                response_deserializer=UnloadModelResponse.parse,
+                request_serializer=codec.encode,
+                response_deserializer=codec.decoding(UnloadModelResponse),
             )
         )
         """Unloads a model."""
         self.promote_model: grpc.aio.UnaryUnaryMultiCallable[PromoteModelRequest, Model] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.AdminService/PromoteModel",
-            request_serializer=PromoteModelRequest.SerializeToString,
-            response_deserializer=Model.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(Model),
         )
         """Makes a loaded version the one that is used."""
         self.start_reindex: grpc.aio.UnaryUnaryMultiCallable[StartReindexRequest, Reindex] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.AdminService/StartReindex",
-            request_serializer=StartReindexRequest.SerializeToString,
-            response_deserializer=Reindex.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(Reindex),
         )
         """Begins to embed every chunk anew with another model."""
         self.get_reindex: grpc.aio.UnaryUnaryMultiCallable[GetReindexRequest, Reindex] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.AdminService/GetReindex",
-            request_serializer=GetReindexRequest.SerializeToString,
-            response_deserializer=Reindex.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(Reindex),
         )
         """How far that has come."""
         self.list_dead_letters: grpc.aio.UnaryUnaryMultiCallable[
             ListDeadLettersRequest, ListDeadLettersResponse
         ] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.AdminService/ListDeadLetters",
-            request_serializer=ListDeadLettersRequest.SerializeToString,
-            response_deserializer=ListDeadLettersResponse.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(ListDeadLettersResponse),
         )
         """Documents that were given up."""
         self.replay_dead_letters: grpc.aio.UnaryUnaryMultiCallable[
             ReplayDeadLettersRequest, ReplayDeadLettersResponse
         ] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.AdminService/ReplayDeadLetters",
-            request_serializer=ReplayDeadLettersRequest.SerializeToString,
-            response_deserializer=ReplayDeadLettersResponse.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(ReplayDeadLettersResponse),
         )
         """Queues some of them again."""
         self.create_key: grpc.aio.UnaryUnaryMultiCallable[CreateKeyRequest, CreateKeyResponse] = (
             channel.unary_unary(  # pyright: ignore
                 "/ragmesh.v1.AdminService/CreateKey",
-                request_serializer=CreateKeyRequest.SerializeToString,
-                response_deserializer=CreateKeyResponse.parse,
+                request_serializer=codec.encode,
+                response_deserializer=codec.decoding(CreateKeyResponse),
             )
         )
         """Makes an API key. The key itself is in the response and nowhere else."""
         self.list_keys: grpc.aio.UnaryUnaryMultiCallable[ListKeysRequest, ListKeysResponse] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.AdminService/ListKeys",
-            request_serializer=ListKeysRequest.SerializeToString,
-            response_deserializer=ListKeysResponse.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(ListKeysResponse),
         )
         """The API keys, without their secrets."""
         self.revoke_key: grpc.aio.UnaryUnaryMultiCallable[RevokeKeyRequest, Key] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.AdminService/RevokeKey",
-            request_serializer=RevokeKeyRequest.SerializeToString,
-            response_deserializer=Key.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(Key),
         )
         """Ends an API key, at once here and within `RAGMESH_AUTH_CACHE_S` everywhere."""
 
@@ -3227,136 +3233,136 @@ class AdminServiceServicer:
                 "GetMesh",
                 grpc.unary_unary_rpc_method_handler(
                     self.get_mesh,
-                    request_deserializer=GetMeshRequest.parse,
-                    response_serializer=Mesh.SerializeToString,
+                    request_deserializer=codec.decoding(GetMeshRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "watch_mesh": (
                 "WatchMesh",
                 grpc.unary_stream_rpc_method_handler(
                     self.watch_mesh,
-                    request_deserializer=WatchMeshRequest.parse,
-                    response_serializer=Mesh.SerializeToString,
+                    request_deserializer=codec.decoding(WatchMeshRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "get_stats": (
                 "GetStats",
                 grpc.unary_unary_rpc_method_handler(
                     self.get_stats,
-                    request_deserializer=GetStatsRequest.parse,
-                    response_serializer=Stats.SerializeToString,
+                    request_deserializer=codec.decoding(GetStatsRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "get_config": (
                 "GetConfig",
                 grpc.unary_unary_rpc_method_handler(
                     self.get_config,
-                    request_deserializer=GetConfigRequest.parse,
-                    response_serializer=Config.SerializeToString,
+                    request_deserializer=codec.decoding(GetConfigRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "set_config": (
                 "SetConfig",
                 grpc.unary_unary_rpc_method_handler(
                     self.set_config,
-                    request_deserializer=SetConfigRequest.parse,
-                    response_serializer=Config.SerializeToString,
+                    request_deserializer=codec.decoding(SetConfigRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "watch_config": (
                 "WatchConfig",
                 grpc.unary_stream_rpc_method_handler(
                     self.watch_config,
-                    request_deserializer=WatchConfigRequest.parse,
-                    response_serializer=Config.SerializeToString,
+                    request_deserializer=codec.decoding(WatchConfigRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "list_models": (
                 "ListModels",
                 grpc.unary_unary_rpc_method_handler(
                     self.list_models,
-                    request_deserializer=ListModelsRequest.parse,
-                    response_serializer=ListModelsResponse.SerializeToString,
+                    request_deserializer=codec.decoding(ListModelsRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "load_model": (
                 "LoadModel",
                 grpc.unary_unary_rpc_method_handler(
                     self.load_model,
-                    request_deserializer=LoadModelRequest.parse,
-                    response_serializer=Model.SerializeToString,
+                    request_deserializer=codec.decoding(LoadModelRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "unload_model": (
                 "UnloadModel",
                 grpc.unary_unary_rpc_method_handler(
                     self.unload_model,
-                    request_deserializer=UnloadModelRequest.parse,
-                    response_serializer=UnloadModelResponse.SerializeToString,
+                    request_deserializer=codec.decoding(UnloadModelRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "promote_model": (
                 "PromoteModel",
                 grpc.unary_unary_rpc_method_handler(
                     self.promote_model,
-                    request_deserializer=PromoteModelRequest.parse,
-                    response_serializer=Model.SerializeToString,
+                    request_deserializer=codec.decoding(PromoteModelRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "start_reindex": (
                 "StartReindex",
                 grpc.unary_unary_rpc_method_handler(
                     self.start_reindex,
-                    request_deserializer=StartReindexRequest.parse,
-                    response_serializer=Reindex.SerializeToString,
+                    request_deserializer=codec.decoding(StartReindexRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "get_reindex": (
                 "GetReindex",
                 grpc.unary_unary_rpc_method_handler(
                     self.get_reindex,
-                    request_deserializer=GetReindexRequest.parse,
-                    response_serializer=Reindex.SerializeToString,
+                    request_deserializer=codec.decoding(GetReindexRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "list_dead_letters": (
                 "ListDeadLetters",
                 grpc.unary_unary_rpc_method_handler(
                     self.list_dead_letters,
-                    request_deserializer=ListDeadLettersRequest.parse,
-                    response_serializer=ListDeadLettersResponse.SerializeToString,
+                    request_deserializer=codec.decoding(ListDeadLettersRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "replay_dead_letters": (
                 "ReplayDeadLetters",
                 grpc.unary_unary_rpc_method_handler(
                     self.replay_dead_letters,
-                    request_deserializer=ReplayDeadLettersRequest.parse,
-                    response_serializer=ReplayDeadLettersResponse.SerializeToString,
+                    request_deserializer=codec.decoding(ReplayDeadLettersRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "create_key": (
                 "CreateKey",
                 grpc.unary_unary_rpc_method_handler(
                     self.create_key,
-                    request_deserializer=CreateKeyRequest.parse,
-                    response_serializer=CreateKeyResponse.SerializeToString,
+                    request_deserializer=codec.decoding(CreateKeyRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "list_keys": (
                 "ListKeys",
                 grpc.unary_unary_rpc_method_handler(
                     self.list_keys,
-                    request_deserializer=ListKeysRequest.parse,
-                    response_serializer=ListKeysResponse.SerializeToString,
+                    request_deserializer=codec.decoding(ListKeysRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "revoke_key": (
                 "RevokeKey",
                 grpc.unary_unary_rpc_method_handler(
                     self.revoke_key,
-                    request_deserializer=RevokeKeyRequest.parse,
-                    response_serializer=Key.SerializeToString,
+                    request_deserializer=codec.decoding(RevokeKeyRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
         }
@@ -3366,6 +3372,9 @@ class AdminServiceServicer:
             if getattr(type(self), name) is not getattr(AdminServiceServicer, name)
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("ragmesh.v1.AdminService", mine),))
+
+
+from ragmesh.v1 import codec
 
 
 class DocumentServiceStub:
@@ -3378,8 +3387,8 @@ class DocumentServiceStub:
         self.upload_document: grpc.aio.StreamUnaryMultiCallable[UploadDocumentRequest, Document] = (
             channel.stream_unary(  # pyright: ignore
                 "/ragmesh.v1.DocumentService/UploadDocument",
-                request_serializer=UploadDocumentRequest.SerializeToString,
-                response_deserializer=Document.parse,
+                request_serializer=codec.encode,
+                response_deserializer=codec.decoding(Document),
             )
         )
         """Uploads one document. The first message is the spec, each further one carries up to 256 KiB of its bytes.
@@ -3387,31 +3396,31 @@ class DocumentServiceStub:
         that is already there. A stream that breaks off leaves nothing behind."""
         self.get_document: grpc.aio.UnaryUnaryMultiCallable[GetDocumentRequest, Document] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.DocumentService/GetDocument",
-            request_serializer=GetDocumentRequest.SerializeToString,
-            response_deserializer=Document.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(Document),
         )
         """Returns one document, or NOT_FOUND."""
         self.list_documents: grpc.aio.UnaryUnaryMultiCallable[ListDocumentsRequest, ListDocumentsResponse] = (
             channel.unary_unary(  # pyright: ignore
                 "/ragmesh.v1.DocumentService/ListDocuments",
-                request_serializer=ListDocumentsRequest.SerializeToString,
-                response_deserializer=ListDocumentsResponse.parse,
+                request_serializer=codec.encode,
+                response_deserializer=codec.decoding(ListDocumentsResponse),
             )
         )
         """Lists the documents of a collection, newest first, a page at a time."""
         self.delete_document: grpc.aio.UnaryUnaryMultiCallable[DeleteDocumentRequest, DeleteDocumentResponse] = (
             channel.unary_unary(  # pyright: ignore
                 "/ragmesh.v1.DocumentService/DeleteDocument",
-                request_serializer=DeleteDocumentRequest.SerializeToString,
-                response_deserializer=DeleteDocumentResponse.parse,
+                request_serializer=codec.encode,
+                response_deserializer=codec.decoding(DeleteDocumentResponse),
             )
         )
         """Deletes a document. Once it returns, no later search returns a chunk of it."""
         self.reprocess_document: grpc.aio.UnaryUnaryMultiCallable[ReprocessDocumentRequest, Document] = (
             channel.unary_unary(  # pyright: ignore
                 "/ragmesh.v1.DocumentService/ReprocessDocument",
-                request_serializer=ReprocessDocumentRequest.SerializeToString,
-                response_deserializer=Document.parse,
+                request_serializer=codec.encode,
+                response_deserializer=codec.decoding(Document),
             )
         )
         """Indexes a document anew from its kept bytes. The present generation stays searchable until the next is READY,
@@ -3420,8 +3429,8 @@ class DocumentServiceStub:
         self.watch_document: grpc.aio.UnaryStreamMultiCallable[WatchDocumentRequest, Document] = (
             channel.unary_stream(  # pyright: ignore
                 "/ragmesh.v1.DocumentService/WatchDocument",
-                request_serializer=WatchDocumentRequest.SerializeToString,
-                response_deserializer=Document.parse,
+                request_serializer=codec.encode,
+                response_deserializer=codec.decoding(Document),
             )
         )
         """Streams the document now and after each change, until its state is READY or FAILED or it is deleted."""
@@ -3429,40 +3438,40 @@ class DocumentServiceStub:
             DownloadDocumentRequest, DownloadDocumentResponse
         ] = channel.unary_stream(  # pyright: ignore
             "/ragmesh.v1.DocumentService/DownloadDocument",
-            request_serializer=DownloadDocumentRequest.SerializeToString,
-            response_deserializer=DownloadDocumentResponse.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(DownloadDocumentResponse),
         )
         """Streams the original bytes."""
         self.resolve_documents: grpc.aio.UnaryUnaryMultiCallable[
             ResolveDocumentsRequest, ResolveDocumentsResponse
         ] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.DocumentService/ResolveDocuments",
-            request_serializer=ResolveDocumentsRequest.SerializeToString,
-            response_deserializer=ResolveDocumentsResponse.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(ResolveDocumentsResponse),
         )
         """Tells which of some documents are searchable at this moment, and in which generation: a search asks this
         before it shows what the index returned."""
         self.create_collection: grpc.aio.UnaryUnaryMultiCallable[CreateCollectionRequest, Collection] = (
             channel.unary_unary(  # pyright: ignore
                 "/ragmesh.v1.DocumentService/CreateCollection",
-                request_serializer=CreateCollectionRequest.SerializeToString,
-                response_deserializer=Collection.parse,
+                request_serializer=codec.encode,
+                response_deserializer=codec.decoding(Collection),
             )
         )
         """Creates a collection, or ALREADY_EXISTS."""
         self.get_collection: grpc.aio.UnaryUnaryMultiCallable[GetCollectionRequest, Collection] = (
             channel.unary_unary(  # pyright: ignore
                 "/ragmesh.v1.DocumentService/GetCollection",
-                request_serializer=GetCollectionRequest.SerializeToString,
-                response_deserializer=Collection.parse,
+                request_serializer=codec.encode,
+                response_deserializer=codec.decoding(Collection),
             )
         )
         """Returns one collection, or NOT_FOUND."""
         self.list_collections: grpc.aio.UnaryUnaryMultiCallable[ListCollectionsRequest, ListCollectionsResponse] = (
             channel.unary_unary(  # pyright: ignore
                 "/ragmesh.v1.DocumentService/ListCollections",
-                request_serializer=ListCollectionsRequest.SerializeToString,
-                response_deserializer=ListCollectionsResponse.parse,
+                request_serializer=codec.encode,
+                response_deserializer=codec.decoding(ListCollectionsResponse),
             )
         )
         """Lists the caller's collections by name, a page at a time."""
@@ -3470,15 +3479,15 @@ class DocumentServiceStub:
             DeleteCollectionRequest, DeleteCollectionResponse
         ] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.DocumentService/DeleteCollection",
-            request_serializer=DeleteCollectionRequest.SerializeToString,
-            response_deserializer=DeleteCollectionResponse.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(DeleteCollectionResponse),
         )
         """Deletes a collection with all its documents. `default` can't be deleted."""
         self.get_ingest_stats: grpc.aio.UnaryUnaryMultiCallable[GetIngestStatsRequest, IngestStats] = (
             channel.unary_unary(  # pyright: ignore
                 "/ragmesh.v1.DocumentService/GetIngestStats",
-                request_serializer=GetIngestStatsRequest.SerializeToString,
-                response_deserializer=IngestStats.parse,
+                request_serializer=codec.encode,
+                response_deserializer=codec.decoding(IngestStats),
             )
         )
         """Counts over all tenants, for operators."""
@@ -3486,16 +3495,16 @@ class DocumentServiceStub:
             ListFailedDocumentsRequest, ListDocumentsResponse
         ] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.DocumentService/ListFailedDocuments",
-            request_serializer=ListFailedDocumentsRequest.SerializeToString,
-            response_deserializer=ListDocumentsResponse.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(ListDocumentsResponse),
         )
         """Lists the documents that were given up, of all tenants, newest first: for operators."""
         self.retry_failed_documents: grpc.aio.UnaryUnaryMultiCallable[
             RetryFailedDocumentsRequest, RetryFailedDocumentsResponse
         ] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.DocumentService/RetryFailedDocuments",
-            request_serializer=RetryFailedDocumentsRequest.SerializeToString,
-            response_deserializer=RetryFailedDocumentsResponse.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(RetryFailedDocumentsResponse),
         )
         """Queues documents again that were given up, of all tenants: for operators."""
 
@@ -3606,120 +3615,120 @@ class DocumentServiceServicer:
                 "UploadDocument",
                 grpc.stream_unary_rpc_method_handler(
                     self.upload_document,
-                    request_deserializer=UploadDocumentRequest.parse,
-                    response_serializer=Document.SerializeToString,
+                    request_deserializer=codec.decoding(UploadDocumentRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "get_document": (
                 "GetDocument",
                 grpc.unary_unary_rpc_method_handler(
                     self.get_document,
-                    request_deserializer=GetDocumentRequest.parse,
-                    response_serializer=Document.SerializeToString,
+                    request_deserializer=codec.decoding(GetDocumentRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "list_documents": (
                 "ListDocuments",
                 grpc.unary_unary_rpc_method_handler(
                     self.list_documents,
-                    request_deserializer=ListDocumentsRequest.parse,
-                    response_serializer=ListDocumentsResponse.SerializeToString,
+                    request_deserializer=codec.decoding(ListDocumentsRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "delete_document": (
                 "DeleteDocument",
                 grpc.unary_unary_rpc_method_handler(
                     self.delete_document,
-                    request_deserializer=DeleteDocumentRequest.parse,
-                    response_serializer=DeleteDocumentResponse.SerializeToString,
+                    request_deserializer=codec.decoding(DeleteDocumentRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "reprocess_document": (
                 "ReprocessDocument",
                 grpc.unary_unary_rpc_method_handler(
                     self.reprocess_document,
-                    request_deserializer=ReprocessDocumentRequest.parse,
-                    response_serializer=Document.SerializeToString,
+                    request_deserializer=codec.decoding(ReprocessDocumentRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "watch_document": (
                 "WatchDocument",
                 grpc.unary_stream_rpc_method_handler(
                     self.watch_document,
-                    request_deserializer=WatchDocumentRequest.parse,
-                    response_serializer=Document.SerializeToString,
+                    request_deserializer=codec.decoding(WatchDocumentRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "download_document": (
                 "DownloadDocument",
                 grpc.unary_stream_rpc_method_handler(
                     self.download_document,
-                    request_deserializer=DownloadDocumentRequest.parse,
-                    response_serializer=DownloadDocumentResponse.SerializeToString,
+                    request_deserializer=codec.decoding(DownloadDocumentRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "resolve_documents": (
                 "ResolveDocuments",
                 grpc.unary_unary_rpc_method_handler(
                     self.resolve_documents,
-                    request_deserializer=ResolveDocumentsRequest.parse,
-                    response_serializer=ResolveDocumentsResponse.SerializeToString,
+                    request_deserializer=codec.decoding(ResolveDocumentsRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "create_collection": (
                 "CreateCollection",
                 grpc.unary_unary_rpc_method_handler(
                     self.create_collection,
-                    request_deserializer=CreateCollectionRequest.parse,
-                    response_serializer=Collection.SerializeToString,
+                    request_deserializer=codec.decoding(CreateCollectionRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "get_collection": (
                 "GetCollection",
                 grpc.unary_unary_rpc_method_handler(
                     self.get_collection,
-                    request_deserializer=GetCollectionRequest.parse,
-                    response_serializer=Collection.SerializeToString,
+                    request_deserializer=codec.decoding(GetCollectionRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "list_collections": (
                 "ListCollections",
                 grpc.unary_unary_rpc_method_handler(
                     self.list_collections,
-                    request_deserializer=ListCollectionsRequest.parse,
-                    response_serializer=ListCollectionsResponse.SerializeToString,
+                    request_deserializer=codec.decoding(ListCollectionsRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "delete_collection": (
                 "DeleteCollection",
                 grpc.unary_unary_rpc_method_handler(
                     self.delete_collection,
-                    request_deserializer=DeleteCollectionRequest.parse,
-                    response_serializer=DeleteCollectionResponse.SerializeToString,
+                    request_deserializer=codec.decoding(DeleteCollectionRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "get_ingest_stats": (
                 "GetIngestStats",
                 grpc.unary_unary_rpc_method_handler(
                     self.get_ingest_stats,
-                    request_deserializer=GetIngestStatsRequest.parse,
-                    response_serializer=IngestStats.SerializeToString,
+                    request_deserializer=codec.decoding(GetIngestStatsRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "list_failed_documents": (
                 "ListFailedDocuments",
                 grpc.unary_unary_rpc_method_handler(
                     self.list_failed_documents,
-                    request_deserializer=ListFailedDocumentsRequest.parse,
-                    response_serializer=ListDocumentsResponse.SerializeToString,
+                    request_deserializer=codec.decoding(ListFailedDocumentsRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "retry_failed_documents": (
                 "RetryFailedDocuments",
                 grpc.unary_unary_rpc_method_handler(
                     self.retry_failed_documents,
-                    request_deserializer=RetryFailedDocumentsRequest.parse,
-                    response_serializer=RetryFailedDocumentsResponse.SerializeToString,
+                    request_deserializer=codec.decoding(RetryFailedDocumentsRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
         }
@@ -3731,6 +3740,9 @@ class DocumentServiceServicer:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("ragmesh.v1.DocumentService", mine),))
 
 
+from ragmesh.v1 import codec
+
+
 class InstanceServiceStub:
     """Calls InstanceService over a grpc.aio channel.
 
@@ -3740,8 +3752,8 @@ class InstanceServiceStub:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.get_instance: grpc.aio.UnaryUnaryMultiCallable[GetInstanceRequest, Instance] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.InstanceService/GetInstance",
-            request_serializer=GetInstanceRequest.SerializeToString,
-            response_deserializer=Instance.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(Instance),
         )
         """Who answers, and how busy it is."""
 
@@ -3763,8 +3775,8 @@ class InstanceServiceServicer:
                 "GetInstance",
                 grpc.unary_unary_rpc_method_handler(
                     self.get_instance,
-                    request_deserializer=GetInstanceRequest.parse,
-                    response_serializer=Instance.SerializeToString,
+                    request_deserializer=codec.decoding(GetInstanceRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
         }
@@ -3776,6 +3788,9 @@ class InstanceServiceServicer:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("ragmesh.v1.InstanceService", mine),))
 
 
+from ragmesh.v1 import codec
+
+
 class QueryServiceStub:
     """Calls QueryService over a grpc.aio channel.
 
@@ -3785,21 +3800,21 @@ class QueryServiceStub:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.search: grpc.aio.UnaryUnaryMultiCallable[SearchRequest, SearchResponse] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.QueryService/Search",
-            request_serializer=SearchRequest.SerializeToString,
-            response_deserializer=SearchResponse.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(SearchResponse),
         )
         """Finds the passages that fit a query best."""
         self.answer: grpc.aio.UnaryStreamMultiCallable[AnswerRequest, AnswerEvent] = channel.unary_stream(  # pyright: ignore
             "/ragmesh.v1.QueryService/Answer",
-            request_serializer=AnswerRequest.SerializeToString,
-            response_deserializer=AnswerEvent.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(AnswerEvent),
         )
         """Answers a question from what it finds: sources first, then the text as it is written, then what it cost.
         Cancelling the call stops the generation."""
         self.chat: grpc.aio.StreamStreamMultiCallable[ChatRequest, AnswerEvent] = channel.stream_stream(  # pyright: ignore
             "/ragmesh.v1.QueryService/Chat",
-            request_serializer=ChatRequest.SerializeToString,
-            response_deserializer=AnswerEvent.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(AnswerEvent),
         )
         """A conversation on one stream: each request is a turn, and a new turn cancels the one that is running. The stream
         remembers the turns that were answered, and reads each question in their light."""
@@ -3807,28 +3822,28 @@ class QueryServiceStub:
             SuggestQuestionsRequest, SuggestQuestionsResponse
         ] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.QueryService/SuggestQuestions",
-            request_serializer=SuggestQuestionsRequest.SerializeToString,
-            response_deserializer=SuggestQuestionsResponse.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(SuggestQuestionsResponse),
         )
         """Proposes questions that the documents can answer."""
         self.complete: grpc.aio.UnaryStreamMultiCallable[CompleteRequest, AnswerEvent] = channel.unary_stream(  # pyright: ignore
             "/ragmesh.v1.QueryService/Complete",
-            request_serializer=CompleteRequest.SerializeToString,
-            response_deserializer=AnswerEvent.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(AnswerEvent),
         )
         """Continues a text with the language model alone: no collection is read. Events are token*, usage, done or error."""
         self.list_chunks: grpc.aio.UnaryUnaryMultiCallable[ListChunksRequest, ListChunksResponse] = (
             channel.unary_unary(  # pyright: ignore
                 "/ragmesh.v1.QueryService/ListChunks",
-                request_serializer=ListChunksRequest.SerializeToString,
-                response_deserializer=ListChunksResponse.parse,
+                request_serializer=codec.encode,
+                response_deserializer=codec.decoding(ListChunksResponse),
             )
         )
         """The passages of a document in their order, for opening a citation at its place."""
         self.embed: grpc.aio.UnaryUnaryMultiCallable[EmbedRequest, EmbedResponse] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.QueryService/Embed",
-            request_serializer=EmbedRequest.SerializeToString,
-            response_deserializer=EmbedResponse.parse,
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(EmbedResponse),
         )
         """Computes vectors with the mesh's embedding model."""
 
@@ -3884,56 +3899,52 @@ class QueryServiceServicer:
                 "Search",
                 grpc.unary_unary_rpc_method_handler(
                     self.search,
-                    request_deserializer=SearchRequest.parse,
-                    response_serializer=SearchResponse.SerializeToString,
+                    request_deserializer=codec.decoding(SearchRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "answer": (
                 "Answer",
                 grpc.unary_stream_rpc_method_handler(
                     self.answer,
-                    request_deserializer=AnswerRequest.parse,
-                    response_serializer=AnswerEvent.SerializeToString,
+                    request_deserializer=codec.decoding(AnswerRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "chat": (
                 "Chat",
                 grpc.stream_stream_rpc_method_handler(
-                    self.chat,
-                    request_deserializer=ChatRequest.parse,
-                    response_serializer=AnswerEvent.SerializeToString,
+                    self.chat, request_deserializer=codec.decoding(ChatRequest), response_serializer=codec.encode
                 ),
             ),  # pyright: ignore
             "suggest_questions": (
                 "SuggestQuestions",
                 grpc.unary_unary_rpc_method_handler(
                     self.suggest_questions,
-                    request_deserializer=SuggestQuestionsRequest.parse,
-                    response_serializer=SuggestQuestionsResponse.SerializeToString,
+                    request_deserializer=codec.decoding(SuggestQuestionsRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "complete": (
                 "Complete",
                 grpc.unary_stream_rpc_method_handler(
                     self.complete,
-                    request_deserializer=CompleteRequest.parse,
-                    response_serializer=AnswerEvent.SerializeToString,
+                    request_deserializer=codec.decoding(CompleteRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "list_chunks": (
                 "ListChunks",
                 grpc.unary_unary_rpc_method_handler(
                     self.list_chunks,
-                    request_deserializer=ListChunksRequest.parse,
-                    response_serializer=ListChunksResponse.SerializeToString,
+                    request_deserializer=codec.decoding(ListChunksRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
             "embed": (
                 "Embed",
                 grpc.unary_unary_rpc_method_handler(
-                    self.embed,
-                    request_deserializer=EmbedRequest.parse,
-                    response_serializer=EmbedResponse.SerializeToString,
+                    self.embed, request_deserializer=codec.decoding(EmbedRequest), response_serializer=codec.encode
                 ),
             ),  # pyright: ignore
         }
