@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix proto lock bench mesh chaos servers clients setup setup-dev unit clean
+.PHONY: help run test check fix proto lock bench mesh chaos servers clients vendor setup setup-dev unit clean
 
 help: ## what targets there are
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,10 +40,13 @@ chaos: setup-dev servers ## faults under load, judged by a ledger: writes docs/r
 	@$(BIN)/python -m chaos $(ARGS)
 
 servers: ## install the servers that the mesh profile and the tests start into .servers
-	@deploy/local/install.sh consul kafka postgres redis s3 milvus nginx
+	@deploy/local/install.sh consul kafka postgres redis s3 milvus nginx chromium
 
 clients: setup-dev ## install the OpenAI clients that the tests drive into .clients
 	@tests/clients/install.sh
+
+vendor: ## renew the libraries of the web page from npm, as their lock says
+	@scripts/vendor.sh
 
 setup: ## install what running needs into .venv
 	@scripts/setup.sh run

@@ -41,7 +41,7 @@ class Edge:
     @classmethod
     @asynccontextmanager
     async def of(cls, settings: Settings) -> AsyncIterator[Self]:
-        """Connects to the edge of a mesh, with a key where it asks for one."""
+        """Connects to the edge of a mesh, open or not."""
         headers = await edge_headers(settings, "bench")
         async with cls.at(f"http://{settings.host}:{settings.port}", headers) as edge:
             yield edge
@@ -52,7 +52,7 @@ class Edge:
         """Connects to the edge at `url`, without a limit on connections."""
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
-            yield cls(url.rstrip("/"), session)
+            yield cls(url, session)
 
     async def json(self, method: str, path: str, **kwargs: Any) -> Any:
         """The JSON answer of a route. Raises aiohttp.ClientResponseError on any error."""

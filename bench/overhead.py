@@ -138,13 +138,12 @@ def main(
         with tempfile.TemporaryDirectory() as folder:
             loads = [load.scaled(share) for load in LOADS[name]]
             measured[name] = uvloop.run(measure(SITES[name](Path(folder)), loads, rounds))
-    tables = "\n\n".join(tables_of(name, results) for name, results in measured.items())
-    print(tables)
+        print(tables_of(name, measured[name]))
     if json_:
         figures = {name: [each.figures() for each in results] for name, results in measured.items()}
         json_.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     if page:
-        write_into(page, tables)
+        write_into(page, "\n\n".join(tables_of(name, results) for name, results in measured.items()))
 
 
 async def measure(opening: AbstractAsyncContextManager[Site], loads: Sequence[Load], rounds: int) -> list[Measured]:

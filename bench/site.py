@@ -15,6 +15,7 @@ from bench.corpus import synthetic
 from bench.edge import Edge
 from bench.fleet import Make, cpu_of_mesh, cpu_s, started
 from ragmesh import settings as configuration
+from ragmesh.client import Client
 from ragmesh.inference import build
 from ragmesh.rpc.channels import open_channel
 from ragmesh.rpc.discovery import SERVICES
@@ -25,6 +26,11 @@ from ragmesh.up.servers import LOOPBACK
 
 READY_WITHIN_S = 60.0
 POLL_S = 0.1
+PATIENCE = {
+    "RAGMESH_SEARCH_TARGET_S": "60",
+    "RAGMESH_SEARCH_TIMEOUT_S": "60",
+    "RAGMESH_FIRST_TOKEN_TARGET_S": "600",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +45,12 @@ class Site:
 
 @asynccontextmanager
 async def whole_mesh(folder: Path) -> AsyncIterator[Site]:
-    """The embedded mesh with its real models, and passages in the collection "bench"."""
+    """The embedded mesh with its real models, told to refuse nobody, and passages in the collection "bench"."""
     models = build.build(configuration.load(), lambda step, share: print(f"models {share:4.0%}: {step}"))
     async with started(Make("mesh"), models, folder / "mesh") as planned:
-        async with Edge.at(planned.url) as edge:
+        async with Edge.at(planned.url) as edge, Client(planned.settings) as client:
+            for key, value in PATIENCE.items():
+                await client.set_config(key, value)
             await edge.add_all("bench", synthetic().passages)
         (query,) = StaticDiscovery.parse(planned.settings.discovery_url).addresses["query"]
         home = planned.settings.home

@@ -5,11 +5,15 @@ from aiohttp import web
 from gateway.caller import identified
 from gateway.calls import SERVICES, Services
 from gateway.middleware import add_headers, observed
-from gateway.routes import admin, answer, collections, documents, keys, ops, search
+from gateway.routes import admin, answer, collections, documents, keys, ops, passages, search, ui
 from gateway.routes.openai import chat, completions, embeddings, models
 
 JSON_MAX_BYTES = 1024 * 1024
-PARTS = (ops, collections, documents, search, answer, chat, completions, embeddings, models, admin, keys)
+PARTS = (
+    *(ui, ops, collections, documents, passages, search, answer),
+    *(chat, completions, embeddings, models),
+    *(admin, keys),
+)
 
 
 def make_app(services: Services) -> web.Application:

@@ -210,6 +210,8 @@ def dead_letter(message: DeadLetter) -> shapes.DeadLetter:
     """A document that was given up."""
     return {
         "document_id": message.document_id,
+        "document_name": message.document_name,
+        "collection": message.collection,
         "error": document_error(message.error) if message.error else None,
         "attempts": message.attempts,
         "failed_at": time(message.failed_at),

@@ -124,3 +124,9 @@ class SuggestionsBody(Strict):
     count: int | None = Field(None, ge=1, le=10)
     document_id: str | None = None
     answer: str | None = None
+
+
+class ReplayBody(Strict):
+    """Which dead letters to queue again."""
+
+    document_ids: list[str] = Field([], max_length=1000, description="all of them where none is named")

@@ -20,6 +20,7 @@ SCHEMAS = "#/components/schemas/{model}"
 TEXT = {"type": "string"}
 QUERY: Mapping[str, Any] = {
     "page_size": {"type": "integer", "minimum": 0, "maximum": PAGE_SIZE_MAX},
+    "page": {"type": "integer", "minimum": 0},
     "wait": {"type": "boolean"},
     "state": {"type": "string", "enum": list(STATES)},
 }

@@ -1,45 +1,72 @@
-"""The pages that the edge serves: self-contained, nothing is loaded from elsewhere."""
+"""The web page's files, read once: how each is sent, and the version that stands in their addresses.
 
-PAGE_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-STYLE = """<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><style>
-body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}
-code,pre{font:14px/1.4 ui-monospace,monospace;background:#f3f4f6;border-radius:4px;padding:.1em .3em}
-pre{padding:.8em;overflow:auto}summary{cursor:pointer;padding:.4em 0}b{display:inline-block;width:4.5em}
-details{border-bottom:1px solid #d8dee4}a{color:#0a58ca}</style>"""
+The address of a file names the state of all of them, so a browser may keep it for ever; only the two documents that
+name these addresses are asked for again each time.
+"""
 
-HOME = f"""<!doctype html><html lang="en"><title>ragmesh</title>{STYLE}
-<h1>ragmesh</h1><p>Answers questions over your own documents.</p>
-<ul><li><a href="/docs">the HTTP API</a></li><li><a href="/readyz">is it ready?</a></li>
-<li><a href="/v1/admin/mesh">what runs</a></li><li><a href="/metrics">metrics</a></li></ul></html>"""
+import gzip
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
-DOCS = f"""<!doctype html><html lang="en"><title>ragmesh: the HTTP API</title>{STYLE}
-<h1>The HTTP API</h1><p>The same as <a href="/openapi.json">openapi.json</a>, for reading.</p><main>loading</main>
-<script>
-const text = (tag, content) => Object.assign(document.createElement(tag), {{textContent: content}});
-const shown = (details, what, content, schemas) => {{
-  for (const [type, {{schema}}] of Object.entries(content ?? {{}})) {{
-    const name = schema?.$ref?.split("/").pop();
-    details.append(text("p", what + ": " + (name ? name + ", " : "") + type));
-    if (schema) details.append(text("pre", JSON.stringify(name ? schemas[name] : schema, null, 2)));
-  }}
-}};
-fetch("/openapi.json").then(answer => answer.json()).then(api => {{
-  const main = document.querySelector("main");
-  main.textContent = "";
-  for (const [path, methods] of Object.entries(api.paths))
-    for (const [method, operation] of Object.entries(methods)) {{
-      const details = document.createElement("details"), summary = document.createElement("summary");
-      summary.append(text("b", method.toUpperCase()), text("code", path), " " + operation.summary);
-      details.append(summary);
-      for (const parameter of operation.parameters)
-        details.append(text("p", parameter.name + " (" + parameter.in + ")"));
-      shown(details, "body", operation.requestBody?.content, api.components.schemas);
-      for (const [status, answer] of Object.entries(operation.responses))
-        if (status !== "default") shown(details, status, answer.content, api.components.schemas);
-      main.append(details);
-    }}
-}});
-</script></html>"""
+FOLDER = Path(__file__).with_name("web")
+TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+}
+DOCUMENTS = ("index.html", "docs.html")
+LAZY = ("charts.js", "docs.js", "vendor/uplot.js")  # not needed to begin with
+VERSION_MARK, PRELOADS_MARK = "@VERSION@", "<!-- preloads -->"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file as it is sent."""
+
+    content_type: str
+    body: bytes
+    packed: bytes  # gzip
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """All files, by their path in the folder."""
+
+    version: str
+    files: Mapping[str, File]
+
+
+@cache
+def site() -> Site:
+    """The files of this version of ragmesh."""
+    read = dict(_read())
+    version = hashlib.sha256(b"\0".join(path.encode() + body for path, body in sorted(read.items()))).hexdigest()[
+        :12
+    ]
+    for name in DOCUMENTS:
+        read[name] = _with_addresses(read[name].decode(), version, read).encode()
+    return Site(version, {path: _file(path, body) for path, body in read.items()})
+
+
+def _read() -> Iterator[tuple[str, bytes]]:
+    for path in FOLDER.rglob("*"):
+        if path.suffix in TYPES:
+            yield path.relative_to(FOLDER).as_posix(), path.read_bytes()
+
+
+def _with_addresses(html: str, version: str, files: Mapping[str, bytes]) -> str:
+    """Names the modules in advance: a browser then fetches all at once, not one import after the other."""
+    modules = sorted(path for path in files if path.endswith(".js") and path not in LAZY)
+    preloads = "\n".join(f'<link rel="modulepreload" href="/web/{version}/{path}">' for path in modules)
+    return html.replace(VERSION_MARK, version).replace(PRELOADS_MARK, preloads)
+
+
+def _file(path: str, body: bytes) -> File:
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    return File(TYPES[Path(path).suffix], body, gzip.compress(body, mtime=0), etag)

@@ -10,7 +10,7 @@ from ragmesh.v1 import DocumentState
 
 PAGE_SIZE_MAX = 1000
 STATES = {state.name: state for state in DocumentState if state}
-DIGITS = re.compile(r"[0-9]{1,4}")
+DIGITS = re.compile(r"[0-9]{1,10}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,15 @@ class Page:
 
 def page_of(request: web.Request) -> Page:
     """The page that the query names. Raises InvalidArgument."""
-    size = request.query.get("page_size", "0")
-    if not DIGITS.fullmatch(size) or int(size) > PAGE_SIZE_MAX:
-        raise InvalidArgument(f"page_size is {size[:64]!r}; it must be 1 to {PAGE_SIZE_MAX}", field="page_size")
-    return Page(int(size), request.query.get("page_token", ""))
+    return Page(number(request, "page_size", PAGE_SIZE_MAX), request.query.get("page_token", ""))
+
+
+def number(request: web.Request, name: str, most: int) -> int:
+    """A parameter that is a whole number; 0 where it is not given. Raises InvalidArgument."""
+    value = request.query.get(name, "0")
+    if not DIGITS.fullmatch(value) or int(value) > most:
+        raise InvalidArgument(f"{name} is {value[:64]!r}; it must be 1 to {most}", field=name)
+    return int(value)
 
 
 def state_of(request: web.Request) -> DocumentState:

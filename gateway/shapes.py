@@ -72,6 +72,13 @@ class Chunk(TypedDict):
     metadata: dict[str, str]
 
 
+class ChunkPage(TypedDict):
+    """Passages of a document, in the order of its text."""
+
+    chunks: list[Chunk]
+    next_page_token: str
+
+
 class Result(Chunk):
     """A passage that was found."""
 
@@ -234,6 +241,8 @@ class DeadLetter(TypedDict):
     """A document that was given up."""
 
     document_id: str
+    document_name: str
+    collection: str
     error: DocumentError | None
     attempts: int
     failed_at: str | None
@@ -271,6 +280,12 @@ class KeyPage(TypedDict):
 
     keys: list[Key]
     next_page_token: str
+
+
+class Replayed(TypedDict):
+    """How many dead letters were queued again."""
+
+    replayed: int
 
 
 class Alive(TypedDict):

@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     auth: Literal["open", "required"] = Field(
         "open", description="open: whoever reaches the mesh may do all; required: callers present a key or a token"
     )
+    api_key: SecretStr = Field(SecretStr(""), description="key that the SDK and the command line present")
     service_secret: ServiceSecret = Field(
         SecretStr(""), description="what parts of the mesh sign their calls with, the same for all of them"
     )
@@ -169,8 +170,6 @@ class Settings(BaseSettings):
     grpc_message_max_bytes: int = Field(4 * MIB, gt=0, description="largest gRPC message")
 
     mesh: str = Field("", description="profile of the mesh that the SDK and the command use: `ragmesh profile`")
-    api_key: SecretStr = Field(SecretStr(""), description="key that the SDK and the command present to the mesh")
-
     tls: bool = Field(False, description="call gRPC servers by TLS; tls_ca_file means so too")
     tls_cert_file: Path | None = Field(None, description="certificate of gRPC servers and clients")
     tls_key_file: Path | None = Field(None, description="its private key")

@@ -13,6 +13,7 @@ from svc_query.answers import Answers
 from svc_query.documents import RemoteDocuments
 from svc_query.flight import Unshared
 from svc_query.lookups import CachedEmbedder
+from svc_query.passages import Passages
 from svc_query.redis_flights import RedisFlights
 from svc_query.retrieve import Retriever
 from svc_query.service import QueryServicer
@@ -46,6 +47,7 @@ async def main(live: Live) -> None:
                 retriever,
                 answers,
                 Suggester(retriever, vectors, documents),
+                Passages(vectors, documents),
                 embedder,
                 live=live,
             )

@@ -9,6 +9,7 @@ from svc_query.answer import Question
 from svc_query.condense import Speaker, Turn
 from svc_query.conversation import CHARS_MAX, TURNS_MAX
 from svc_query.filters import parse_filter
+from svc_query.passages import Opening
 from svc_query.retrieve import Mode, Search
 from svc_query.suggest import OfAnswer, OfDocument, Wish
 
@@ -26,6 +27,10 @@ TEXTS_MAX = 256
 EMBED_MAX_CHARS = 32_768
 PROMPT_MAX_CHARS = 65_536
 INSTRUCTION_MAX_CHARS = 2_048
+ID_MAX_CHARS = 64
+PASSAGES_MAX = 100
+PASSAGES = 20
+PAGE_MAX = 2**31 - 1
 
 MODES = {
     v1.SearchMode.HYBRID: Mode.HYBRID,
@@ -74,6 +79,21 @@ def parse_suggest(request: v1.SuggestQuestionsRequest, tenant: str) -> Wish:
     if request.answer is not None:
         return Wish(tenant, collection, count, OfAnswer(_text("answer", request.answer)))
     return Wish(tenant, collection, count)
+
+
+def parse_list_chunks(request: v1.ListChunksRequest, tenant: str) -> Opening:
+    """Which passages of a document are wanted."""
+    if request.page > PAGE_MAX:
+        raise InvalidArgument(f"page is from 1, or 0 for all, not {request.page:,}", field="page")
+    return Opening(
+        tenant=tenant,
+        collection=request.collection or DEFAULT_COLLECTION,
+        document_id=_text("document_id", request.document_id, most=ID_MAX_CHARS),
+        limit=_whole("page_size", request.page_size or None, PASSAGES, most=PASSAGES_MAX),
+        page=request.page,
+        token=request.page_token,
+        around=request.around,
+    )
 
 
 def parse_embed(request: v1.EmbedRequest) -> tuple[list[str], Role]:

@@ -4,6 +4,7 @@ from ragmesh import v1
 from ragmesh.chunk import Chunk
 from ragmesh.errors import MeshError
 from svc_query.events import AnswerEvent, Citation, Done, FinishReason, Sources, Timings, Token, Usage
+from svc_query.passages import Part
 from svc_query.retrieve import Mode, Retrieved
 
 FINISH_REASONS = {
@@ -25,6 +26,11 @@ def search_response(found: Retrieved, total_s: float) -> v1.SearchResponse:
         timings=_timings(Timings(embed_s=found.embed_s, search_s=found.search_s, total_s=total_s)),
         mode=MODES[found.mode],
     )
+
+
+def list_chunks_response(part: Part) -> v1.ListChunksResponse:
+    """Passages in the order of their text."""
+    return v1.ListChunksResponse(chunks=list(map(_chunk, part.chunks)), next_page_token=part.next_token)
 
 
 def answer_event(event: AnswerEvent) -> v1.AnswerEvent:

@@ -16,9 +16,18 @@ from svc_query.answer import Question
 from svc_query.answers import Answers
 from svc_query.conversation import Conversation
 from svc_query.events import AnswerEvent
+from svc_query.passages import Passages
 from svc_query.ports import CountingEmbedder
-from svc_query.requests import Defaults, parse_answer, parse_complete, parse_embed, parse_search, parse_suggest
-from svc_query.responses import answer_error, answer_event, search_response
+from svc_query.requests import (
+    Defaults,
+    parse_answer,
+    parse_complete,
+    parse_embed,
+    parse_list_chunks,
+    parse_search,
+    parse_suggest,
+)
+from svc_query.responses import answer_error, answer_event, list_chunks_response, search_response
 from svc_query.retrieve import Mode, Retriever
 from svc_query.suggest import Suggester
 
@@ -31,6 +40,7 @@ class QueryServicer(v1.QueryServiceServicer):
         retriever: Retriever,
         answers: Answers,
         suggester: Suggester,
+        passages: Passages,
         embedder: CountingEmbedder,
         *,
         live: Live,
@@ -38,6 +48,7 @@ class QueryServicer(v1.QueryServiceServicer):
         self._retriever = retriever
         self._answers = answers
         self._suggester = suggester
+        self._passages = passages
         self._embedder = embedder
         self._live = live
         self._searches = Searches(
@@ -94,6 +105,14 @@ class QueryServicer(v1.QueryServiceServicer):
             raise FailedPrecondition("suggestions are switched off in this mesh (RAGMESH_SUGGESTIONS)")
         async with self._admitted("finding questions"):
             return v1.SuggestQuestionsResponse(questions=await self._suggester.suggest(wish))
+
+    async def list_chunks(
+        self, request: v1.ListChunksRequest, context: grpc.aio.ServicerContext
+    ) -> v1.ListChunksResponse:
+        """The passages of a document in their order."""
+        opening = parse_list_chunks(request, tenant())
+        async with self._admitted("opening the document"):
+            return list_chunks_response(await self._passages.open(opening))
 
     async def embed(self, request: v1.EmbedRequest, context: grpc.aio.ServicerContext) -> v1.EmbedResponse:
         """Computes vectors with the mesh's embedding model."""

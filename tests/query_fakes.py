@@ -6,6 +6,7 @@ The models here are no models: `ScriptedModel` says what a test wrote for it, an
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from collections.abc import Collection as CollectionOf
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from ragmesh.chunk import Chunk
 from ragmesh.errors import MeshError, NotFound
 from ragmesh.filter import Equals
 from ragmesh.inference.port import EmbedderInfo, LanguageModelInfo, Message, Piece, Role, Sampling
-from ragmesh.storage.vectors.port import Hit, Scope, Vectors
+from ragmesh.storage.vectors.port import Edition, Hit, Scope, Vectors
 from ragmesh.terms import terms
 from svc_query.ports import Collection, Live
 
@@ -106,6 +107,17 @@ class FewChunks:
 
     async def sample(self, scope: Scope, limit: int) -> list[Chunk]:
         return self._seen(scope)[:limit]
+
+    async def listed(self, edition: Edition, ordinals: range, page: int) -> list[Chunk]:
+        chunks = [chunk for chunk in self._of(edition) if chunk.ordinal in ordinals]
+        return sorted((chunk for chunk in chunks if page in {0, chunk.page}), key=attrgetter("ordinal"))
+
+    async def count_before(self, edition: Edition, page: int) -> int:
+        return sum(chunk.page < page for chunk in self._of(edition))
+
+    def _of(self, edition: Edition) -> list[Chunk]:
+        wanted = (edition.document_id, edition.generation)
+        return [chunk for chunk in self.chunks if (chunk.document_id, chunk.generation) == wanted]
 
     def _seen(self, scope: Scope) -> list[Chunk]:
         ids = {test.value for test in scope.filter if isinstance(test, Equals)}

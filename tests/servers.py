@@ -32,6 +32,7 @@ URLS = {
     "redis": "redis://{address}/0",
     "s3": "http://{address}",
     "milvus": "http://{address}",
+    "chromium": "http://{address}",
 }
 READY_WITHIN_S = 60.0
 POLL_S = 0.1
@@ -174,6 +175,10 @@ def _list_collections(url: str) -> None:
         client.close()
 
 
+async def _ask_chromium(server: Server) -> None:
+    await _get(f"{server.url}/json/version")
+
+
 async def _ask_s3(server: Server) -> None:
     await _get(server.url)
 
@@ -190,6 +195,7 @@ PROBES: dict[str, Callable[[Server], Awaitable[None]]] = {
     "redis": _ask_redis,
     "milvus": _ask_milvus,
     "s3": _ask_s3,
+    "chromium": _ask_chromium,
 }
 
 

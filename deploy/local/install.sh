@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs servers of the mesh profile into the project's folder .servers: deploy/local/install.sh [NAME...]
 # NAME is one of consul, kafka, postgres, redis, s3, milvus, nginx; without one, the four that the mesh profile starts.
+# chromium is the browser that the tests of the web page look through.
 # Nothing needs root but Java and Maven, where the machine has none. What is there already is left as it is.
 set -euo pipefail
 source "$(dirname "$0")/places.sh"
@@ -31,6 +32,11 @@ install_nginx() { install_packages nginx nginx; }
 install_kafka() { fetch_jars kafka; }
 install_s3() { fetch_jars s3; }
 
+install_chromium() {
+  install_packages chromium chromium fonts-inter fonts-wqy-zenhei
+  cp "$here/fonts.conf" "$servers/chromium/fonts.conf"
+}
+
 install_consul() {
   local site source=""
   site=$(apt-get indextargets --format '$(SITE)' | grep '/debian$' | head -n 1) || true
@@ -48,10 +54,10 @@ install_milvus() {
   touch "$servers/milvus/complete"
 }
 
-# Debian packages with whatever they need that the system lacks.
+# Debian packages with whatever they need that the system lacks: install_packages NAME PACKAGE...
 install_packages() {
   private_apt "$1" ""
-  apt-get "${apt[@]}" -y --no-install-recommends --download-only install "$2"
+  apt-get "${apt[@]}" -y --no-install-recommends --download-only install "${@:2}"
   unpack "$1"
 }
 

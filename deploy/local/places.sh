@@ -1,6 +1,6 @@
 # Where the servers are installed, and how their programs are found. Sourced by install.sh and start.sh.
 
-SERVERS=(consul kafka postgres redis s3 milvus nginx)
+SERVERS=(consul kafka postgres redis s3 milvus nginx chromium)
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 servers=${RAGMESH_SERVERS_DIR:-$(cd "$here/../.." && pwd)/.servers}
 
@@ -26,6 +26,7 @@ postgres_programs() {
   done
   folder=$(command -v initdb) && dirname "$folder"
 }
+chromium_program() { program chromium "$servers/chromium/usr/lib/chromium/chromium"; }
 
 has_consul() { [[ -n $(consul_program) ]]; }
 has_nginx() { [[ -n $(nginx_program) ]]; }
@@ -34,3 +35,4 @@ has_postgres() { [[ -n $(postgres_programs) ]]; }
 has_kafka() { [[ -f $servers/kafka/complete ]]; }
 has_s3() { [[ -f $servers/s3/complete ]]; }
 has_milvus() { [[ -f $servers/milvus/complete ]]; }
+has_chromium() { [[ -n $(chromium_program) ]]; }

@@ -78,6 +78,17 @@ start_milvus() {
   PYTHONPATH=$servers/milvus exec python3 "$here/become_milvus.py" "$data" "$port" > /dev/null
 }
 
+# Listens for the DevTools protocol. The sandbox needs rights that root in a container has not.
+start_chromium() {
+  local options=(--headless=new --no-first-run --disable-gpu --disable-dev-shm-usage --hide-scrollbars)
+  ((EUID)) || options+=(--no-sandbox)
+  if [[ -d $servers/chromium ]]; then
+    export LD_LIBRARY_PATH=$(libraries chromium):$servers/chromium/usr/lib/$(uname -m)-linux-gnu/pulseaudio
+    export FONTCONFIG_FILE=$servers/chromium/fonts.conf
+  fi
+  exec "$(chromium_program)" "${options[@]}" --user-data-dir="$data" --remote-debugging-port="$port" about:blank
+}
+
 # PostgreSQL refuses to run as root: in a user namespace root is somebody else, who owns the same files.
 as_user() {
   user=()

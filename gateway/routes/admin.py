@@ -1,10 +1,13 @@
 """What operators ask: /v1/admin."""
 
+from collections.abc import AsyncGenerator
+
 from aiohttp import web
 
-from gateway import messages, shapes
-from gateway.bodies import respond
-from gateway.calls import services
+from gateway import messages, shapes, sse
+from gateway.bodies import read, respond
+from gateway.calls import Services, services
+from gateway.models import ReplayBody
 from gateway.openapi import Operation, documented
 from gateway.paging import page_of
 from ragmesh.access import Scope
@@ -16,7 +19,11 @@ from ragmesh.v1 import (
     GetStatsRequest,
     ListDeadLettersRequest,
     ListModelsRequest,
+    ReplayDeadLettersRequest,
+    WatchMeshRequest,
 )
+
+WATCH_S = 3600.0  # then a browser connects anew
 
 routes = web.RouteTableDef()
 
@@ -27,6 +34,16 @@ async def mesh(request: web.Request) -> web.Response:
     with translated():
         seen = await services(request).admin.get_mesh(GetMeshRequest(), **_short(request))
     return respond(messages.mesh(seen))
+
+
+@routes.get("/v1/admin/mesh/events", allow_head=False)
+@documented(
+    Operation(
+        "Follow the mesh: an SSE `mesh` event whenever it changes", media="text/event-stream", needs=Scope.ADMIN
+    )
+)
+async def mesh_events(request: web.Request) -> web.StreamResponse:
+    return await sse.stream(request, _watched(services(request)))
 
 
 @routes.get("/v1/admin/stats")
@@ -67,6 +84,27 @@ async def dead_letters(request: web.Request) -> web.Response:
         )
     letters = [messages.dead_letter(each) for each in found.dead_letters]
     return respond(shapes.DeadLetterPage(dead_letters=letters, next_page_token=found.next_page_token))
+
+
+@routes.post("/v1/admin/dead-letters/replay")
+@documented(Operation("Queue dead letters again", shapes.Replayed, body=ReplayBody, needs=Scope.ADMIN))
+async def replay(request: web.Request) -> web.Response:
+    body = await read(request, ReplayBody)
+    with translated():
+        done = await services(request).admin.replay_dead_letters(
+            ReplayDeadLettersRequest(document_ids=body.document_ids), **_short(request)
+        )
+    return respond(shapes.Replayed(replayed=done.replayed))
+
+
+async def _watched(behind: Services) -> AsyncGenerator[sse.Event, None]:
+    call = behind.admin.watch_mesh(WatchMeshRequest(), **outgoing(WATCH_S))
+    try:
+        with translated():
+            async for seen in call:
+                yield "mesh", messages.mesh(seen)
+    finally:
+        call.cancel()
 
 
 def _short(request: web.Request) -> CallOptions:

@@ -1,4 +1,4 @@
-"""What operators and browsers ask the edge itself."""
+"""What operators ask the edge itself."""
 
 import asyncio
 
@@ -7,11 +7,10 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway import messages, openapi, shapes
-from gateway.access import NOTHING, for_everybody
+from gateway.access import NOTHING
 from gateway.bodies import respond
 from gateway.calls import Services, services
 from gateway.openapi import Operation, documented
-from gateway.pages import DOCS, HOME, PAGE_POLICY
 from ragmesh.access import Scope, the_mesh
 from ragmesh.errors import MeshError
 from ragmesh.rpc.context import acting, outgoing
@@ -51,22 +50,6 @@ async def metrics(request: web.Request) -> web.Response:
 @documented(Operation("This description", media="application/json", needs=NOTHING))
 async def description(request: web.Request) -> web.Response:
     return respond(openapi.describe(request.app))
-
-
-@routes.get("/docs")
-@for_everybody
-async def docs(request: web.Request) -> web.Response:
-    return _page(DOCS)
-
-
-@routes.get("/")
-@for_everybody
-async def home(request: web.Request) -> web.Response:
-    return _page(HOME)
-
-
-def _page(html: str) -> web.Response:
-    return web.Response(text=html, content_type="text/html", headers={"Content-Security-Policy": PAGE_POLICY})
 
 
 async def _services(mesh: Services) -> dict[str, str]:

@@ -71,7 +71,8 @@ class Connection:
     def _options(self, timeout_s: float | None = None) -> CallOptions:
         """Deadline and metadata of a call; the settings' usual deadline where none is given."""
         with bound(tenant=self._tenant):  # for each call: whichever task makes it, it is this client's
-            return outgoing(self._settings.call_timeout_s if timeout_s is None else timeout_s, self._present)
+            given_s = self._settings.call_timeout_s if timeout_s is None else timeout_s
+            return outgoing(given_s, self._present)
 
     async def _call(
         self, method: Callable[..., Awaitable[Answer]], request: object, timeout_s: float | None = None

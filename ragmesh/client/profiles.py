@@ -21,22 +21,22 @@ class Profile(BaseModel):
 
     url: str
     api_key: str = Field(default="", repr=False)
-    consul_token: str = Field(default="", repr=False)
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
 
     def settings(self) -> Mapping[str, object]:
         """What it says, by the names of settings."""
-        said: dict[str, object] = {
-            "api_key": SecretStr(self.api_key),  # also where it is empty: another mesh's key is not for this one
-            "tls_ca_file": self.ca_file,
-            "tls_cert_file": self.cert_file,
-            "tls_key_file": self.key_file,
-        }
-        if self.consul_token:
-            said["consul_token"] = SecretStr(self.consul_token)
-        return MappingProxyType(said)
+        return MappingProxyType(
+            {
+                "api_key": SecretStr(
+                    self.api_key
+                ),  # also where it is empty: another mesh's key is not for this one
+                "tls_ca_file": self.ca_file,
+                "tls_cert_file": self.cert_file,
+                "tls_key_file": self.key_file,
+            }
+        )
 
 
 class Profiles(BaseModel):

@@ -1,6 +1,5 @@
 """Conversations on the real mesh: follow-ups find what they are about, on HTTP and on one stream of gRPC."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -46,9 +45,9 @@ async def first_source(mesh, collection: str, each: FollowUp) -> str:
 
 async def test_on_one_stream_of_grpc_each_turn_knows_the_ones_before(mesh, samples):
     settings = of_running_mesh(Settings(data_dir=mesh.data_dir))
-    async with Client(settings) as client, asyncio.timeout(60), client.chat(collection=samples) as chat:
-        first = [event async for event in chat.ask("How much may a hotel cost a night?", max_tokens=24)]
-        second = [event async for event in chat.ask("And in London?", max_tokens=24)]
+    async with Client(settings) as client, client.chat(collection=samples, max_tokens=24, timeout=60) as chat:
+        first = [event async for event in chat.ask("How much may a hotel cost a night?")]
+        second = [event async for event in chat.ask("And in London?")]
 
     assert first[-1].done
     assert second[0].sources

@@ -4,11 +4,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from uuid import uuid4
 
 import aiohttp
 import pytest
 import trustme
 
+import ragmesh
 from ragmesh.rpc.channels import connect
 from ragmesh.rpc.config import Live
 from ragmesh.rpc.discovery import Endpoint, discover
@@ -18,6 +20,7 @@ from ragmesh.rpc.server import serving
 from ragmesh.settings import Settings
 from ragmesh.up.plan import free_ports
 from ragmesh.v1 import Document, DocumentServiceServicer, DocumentServiceStub, GetDocumentRequest
+from tests import sdk_services
 from tests.servers import Server, running
 
 
@@ -245,3 +248,13 @@ async def _other(entries, service_id: str) -> bool:
 
 async def _answers(ask) -> bool:
     return bool(ask.channel.pool.instances) and await ask() == "one"
+
+
+async def test_a_client_finds_all_services_by_consul_alone(consul):
+    async with sdk_services.serving() as served, AsyncExitStack() as announced:
+        discovery = discover(settings_of(consul))
+        for service in ("document", "query", "admin"):
+            me = Endpoint(f"{service}-{uuid4()}", served.address)
+            await announced.enter_async_context(discovery.announced(service, me))
+        async with asyncio.timeout(15), ragmesh.Client(consul.url) as client:
+            assert (await client.search("ferry", timeout=10)).results

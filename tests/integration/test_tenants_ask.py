@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ragmesh import v1
-from ragmesh.errors import Unimplemented
+from ragmesh.errors import NotFound, Unimplemented
 from ragmesh.inference.port import EmbedderInfo, LanguageModelInfo, Message, Piece, Role, Sampling
 from ragmesh.rpc.channels import open_channel
 from ragmesh.rpc.config import Live
@@ -31,6 +31,7 @@ from ragmesh.storage.vectors.milvus import MilvusVectors
 from svc_query.answers import Answers
 from svc_query.documents import RemoteDocuments
 from svc_query.lookups import CachedEmbedder
+from svc_query.passages import Passages
 from svc_query.redis_flights import RedisFlights
 from svc_query.retrieve import Retriever
 from svc_query.service import QueryServicer
@@ -76,6 +77,7 @@ class World:
     stub: v1.QueryServiceStub
     names: dict[str, str] = field(default_factory=dict)  # of tenants, of this world alone, as the tests call them
     kept: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # ids by tenant and collection
+    deleted: list[str] = field(default_factory=list)
 
     async def upload(self, tenant: str, collection: str) -> None:
         text = f"Lighthouse of{tenant}{uuid4().hex[:8]} is a lighthouse that was completed in 1889."
@@ -93,7 +95,10 @@ class World:
 
     async def delete(self, tenant: str, collection: str) -> None:
         if kept := self.kept[tenant, collection]:
-            await call(self.home, self.names[tenant], "delete_document", v1.DeleteDocumentRequest(id=kept.pop(0)))
+            self.deleted.append(kept.pop(0))
+            await call(
+                self.home, self.names[tenant], "delete_document", v1.DeleteDocumentRequest(id=self.deleted[-1])
+            )
 
     async def search(self, tenant: str, collection: str) -> None:
         for mode in (v1.SearchMode.HYBRID, v1.SearchMode.DENSE, v1.SearchMode.SPARSE):
@@ -124,6 +129,19 @@ class World:
         request = v1.SuggestQuestionsRequest(collection=collection, count=10)
         found = await self._ask(tenant, self.stub.suggest_questions, request)
         self._heard(tenant, collection, found.questions)
+
+    async def open(self, tenant: str, collection: str) -> None:
+        """Its own documents are there to be read; another tenant's are not, nor those that it deleted."""
+        own = self.kept[tenant, collection]
+        read = [await self._ask(tenant, self.stub.list_chunks, self._opening(collection, one)) for one in own]
+        self._heard(tenant, collection, [chunk.text for part in read for chunk in part.chunks])
+        others = [ids for (owner, _), ids in self.kept.items() if owner != tenant]
+        for document_id in [*self.deleted, *(document_id for ids in others for document_id in ids)]:
+            with pytest.raises(NotFound):
+                await self._ask(tenant, self.stub.list_chunks, self._opening(collection, document_id))
+
+    def _opening(self, collection: str, document_id: str) -> v1.ListChunksRequest:
+        return v1.ListChunksRequest(collection=collection, document_id=document_id)
 
     async def embed(self, tenant: str, collection: str) -> None:
         """The only RPC that reads no documents."""
@@ -167,7 +185,12 @@ async def queries(home: House, vectors: MilvusVectors, redis: Server) -> AsyncIt
                 live=live,
             )
             servicer = QueryServicer(
-                retriever, answers, Suggester(retriever, vectors, documents), embedder, live=live
+                retriever,
+                answers,
+                Suggester(retriever, vectors, documents),
+                Passages(vectors, documents),
+                embedder,
+                live=live,
             )
             async with (
                 serving("query", [servicer], live) as running,
@@ -198,6 +221,7 @@ ASKING = {
     "Answer": [World.answer],
     "Chat": [World.chat],
     "SuggestQuestions": [World.suggest],
+    "ListChunks": [World.open],
     "Embed": [World.embed],
 }
 DEEDS = [World.upload, World.delete, *(ask for asks in ASKING.values() for ask in asks)]
@@ -215,6 +239,7 @@ def test_every_rpc_of_the_query_service_is_asked():
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_whatever_tenants_do_each_hears_of_its_own_documents_alone(world: World, deeds: list[tuple]):
     world.names = {tenant: f"{tenant}-{uuid4()}" for tenant in TENANTS}
+    world.deleted = []
     world.kept = {(tenant, collection): [] for tenant in TENANTS for collection in COLLECTIONS}
     for tenant in TENANTS:
         await call(
@@ -226,5 +251,5 @@ async def test_whatever_tenants_do_each_hears_of_its_own_documents_alone(world: 
         await deed(world, tenant, collection)
 
     for tenant in TENANTS:
-        for ask in (World.search, World.answer, World.suggest):
+        for ask in (World.search, World.answer, World.suggest, World.open):
             await ask(world, tenant, "handbook")

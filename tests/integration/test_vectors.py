@@ -17,7 +17,7 @@ from ragmesh.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument
 from ragmesh.filter import AnyOf, Condition, Equals, Exists, InRange, NotEquals
 from ragmesh.inference.port import EmbedderInfo
 from ragmesh.storage.vectors.milvus import MilvusVectors
-from ragmesh.storage.vectors.port import Scope, Side, Vectors
+from ragmesh.storage.vectors.port import Edition, Scope, Side, Vectors
 from tests.milvus_server import MilvusServer
 from tests.servers import Server
 
@@ -213,6 +213,22 @@ async def test_old_generations_and_documents_and_collections_are_deleted(store, 
     await store.delete_collection(collection)
     await settled(store)
     assert await everything(store, Scope(collection)) == set()
+
+
+async def test_a_documents_chunks_are_listed_in_their_order_by_ordinal_and_page(store, collection):
+    document = str(uuid.uuid4())
+    parts = [
+        chunk(f"part {n}", collection_id=collection, document_id=document, ordinal=n, page=1 + n // 4)
+        for n in range(12)
+    ]
+    older = chunk("older", collection_id=collection, document_id=document, generation=0, ordinal=5, page=2)
+    await write(store, [*reversed(parts), older, chunk("other", collection_id=collection)], vectors(*[0] * 14))
+    edition = Edition(collection, document, 1)
+
+    assert await store.listed(edition, range(2, 11), 0) == parts[2:11]
+    assert await store.listed(edition, range(2, 11), 2) == parts[4:8]
+    assert await store.listed(edition, range(50, 60), 0) == []
+    assert [await store.count_before(edition, page) for page in (1, 2, 3, 9)] == [0, 4, 8, 12]
 
 
 async def test_what_does_not_fit_is_refused_before_anything_is_written(store, collection):

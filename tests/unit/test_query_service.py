@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 from ragmesh import v1
-from ragmesh.errors import InvalidArgument, MeshError, NotFound, ResourceExhausted, Unavailable, Unimplemented
+from ragmesh.errors import (
+    Aborted,
+    InvalidArgument,
+    MeshError,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+    Unimplemented,
+)
 from ragmesh.rpc.channels import open_channel
 from ragmesh.rpc.config import Live
 from ragmesh.rpc.context import bound, outgoing
@@ -26,6 +34,7 @@ from ragmesh.v1 import (
     EmbedRequest,
     EmbedRole,
     Filter,
+    ListChunksRequest,
     QueryServiceStub,
     SearchMode,
     SearchRequest,
@@ -34,6 +43,7 @@ from ragmesh.v1 import (
 from svc_query.admission import LIMIT_FIRST
 from svc_query.answers import Answers
 from svc_query.flight import Unshared
+from svc_query.passages import Passages
 from svc_query.retrieve import Retriever
 from svc_query.service import QueryServicer
 from svc_query.suggest import Suggester
@@ -63,7 +73,8 @@ async def query_service(
             live=live,
         )
         suggester = Suggester(retriever, searcher, documents)
-        servicer = QueryServicer(retriever, answers, suggester, embedder, live=live)
+        passages = Passages(searcher, documents)
+        servicer = QueryServicer(retriever, answers, suggester, passages, embedder, live=live)
         async with (
             serving("query", [servicer], live) as running,
             open_channel(settings, running.address) as channel,
@@ -171,7 +182,45 @@ async def test_questions_are_suggested():
     assert response.questions == ["What is the Eiffel Tower?"]
 
 
+async def test_a_document_is_read_in_order_a_few_passages_at_a_time():
+    pages = [passage(f"part {n}", document="novel", ordinal=n, page=1 + n // 3) for n in range(12)]
+    async with query_service(searcher=FewChunks([*reversed(pages), TOWER])) as stub:
+        request = ListChunksRequest(document_id="novel", page_size=5)
+        read = []
+        while not read or request.page_token:
+            response = await stub.list_chunks(request, **outgoing(10))
+            read.append([chunk.text for chunk in response.chunks])
+            request.page_token = response.next_page_token
+
+    assert read == [[f"part {n}" for n in part] for part in (range(5), range(5, 10), range(10, 12))]
+
+
+async def test_a_document_is_opened_at_a_page_or_a_little_before_a_passage():
+    pages = [passage(f"part {n}", document="novel", ordinal=n, page=1 + n // 3) for n in range(12)]
+    async with query_service(searcher=FewChunks(pages)) as stub:
+
+        async def parts(**wish) -> tuple[list[str], str]:
+            response = await stub.list_chunks(ListChunksRequest(document_id="novel", **wish), **outgoing(10))
+            return [chunk.text.removeprefix("part ") for chunk in response.chunks], response.next_page_token
+
+        assert await parts(page=3) == (["6", "7", "8"], "")
+        assert await parts(page=3, page_size=2) == (["6", "7"], "1-8")
+        assert await parts(page=3, page_size=2, page_token="1-8") == (["8"], "")  # noqa: S106 no password
+        assert await parts(page=9) == ([], "")
+        assert await parts(around="novel:1:7", page_size=4) == (["6", "7", "8", "9"], "1-10")
+        assert await parts(around="novel:1:0", page_size=4) == (["0", "1", "2", "3"], "1-4")
+
+
+async def test_a_place_in_an_older_generation_of_a_document_is_not_mistaken_for_one_in_the_present():
+    searcher = FewChunks([passage("new", document="novel", generation=2)])
+    async with query_service(searcher=searcher) as stub:
+        for place in ({"page_token": "1-8"}, {"around": "novel:1:7"}):
+            with pytest.raises(Aborted, match="indexed anew"), translated():
+                await stub.list_chunks(ListChunksRequest(document_id="novel", **place), **outgoing(10))
+
+
 SEARCH, ANSWER, EMBED, SUGGEST = "search", "answer", "embed", "suggest_questions"
+LIST = "list_chunks"
 
 
 @pytest.mark.parametrize(
@@ -204,6 +253,13 @@ SEARCH, ANSWER, EMBED, SUGGEST = "search", "answer", "embed", "suggest_questions
         (EMBED, EmbedRequest(texts=["x"], role=EmbedRole(7)), InvalidArgument, "no role 7"),
         (SUGGEST, SuggestQuestionsRequest(count=11), InvalidArgument, "count is from 1 to 10"),
         (SUGGEST, SuggestQuestionsRequest(answer=""), InvalidArgument, "answer is empty"),
+        (LIST, ListChunksRequest(), InvalidArgument, "document_id is empty"),
+        (LIST, ListChunksRequest(document_id="nope"), NotFound, "no searchable document 'nope'"),
+        (LIST, ListChunksRequest(document_id="tower", collection="nope"), NotFound, "no collection 'nope'"),
+        (LIST, ListChunksRequest(document_id="tower", page_size=101), InvalidArgument, "1 to 100, not 101"),
+        (LIST, ListChunksRequest(document_id="tower", page=2**32 - 1), InvalidArgument, "page is from 1"),
+        (LIST, ListChunksRequest(document_id="tower", page_token="x"), InvalidArgument, "not one of"),  # noqa: S106
+        (LIST, ListChunksRequest(document_id="tower", around="bridge:1:0"), InvalidArgument, "of this document"),
     ],
 )
 async def test_a_wrong_request_is_told_what_would_be_right(

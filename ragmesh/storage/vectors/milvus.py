@@ -21,7 +21,7 @@ from ragmesh.errors import DeadlineExceeded, FailedPrecondition, Internal, MeshE
 from ragmesh.inference.port import EmbedderInfo
 from ragmesh.storage.vectors.capabilities import Capabilities
 from ragmesh.storage.vectors.expression import expression, quoted
-from ragmesh.storage.vectors.port import Hit, Scope, Side, Vectors
+from ragmesh.storage.vectors.port import Edition, Hit, Scope, Side, Vectors
 from ragmesh.storage.vectors.schema import (
     READ_FIELDS,
     WORDS,
@@ -113,13 +113,7 @@ class MilvusVectors:
 
     async def count(self, collection_id: str, document_id: str, generation: int) -> int:
         """How many chunks of a generation every search that begins from now on can see."""
-        where = f"{_document(collection_id, document_id)} and generation == {generation}"
-        found = await self._call(
-            lambda: self._client.query(
-                ALIAS, where, output_fields=["count(*)"], consistency_level=READ_BACK, retry_times=0
-            )
-        )
-        return int(found[0]["count(*)"])
+        return await self._count(_edition(Edition(collection_id, document_id, generation)), READ_BACK)
 
     async def delete_document(
         self, collection_id: str, document_id: str, *, below_generation: int | None = None
@@ -151,6 +145,35 @@ class MilvusVectors:
             )
         )
         return sorted(map(chunk_of, rows), key=attrgetter("chunk_id"))
+
+    async def listed(self, edition: Edition, ordinals: range, page: int) -> Sequence[Chunk]:
+        """The chunks with these ordinals on this page, 0 for any, in order. As fresh as what `count` has told."""
+        where = f"{_edition(edition)} and ordinal >= {ordinals.start} and ordinal < {ordinals.stop}"
+        if page:
+            where += f" and page == {page}"
+        rows = await self._call(
+            lambda: self._client.query(
+                ALIAS,
+                where,
+                output_fields=READ_FIELDS,
+                limit=len(ordinals),
+                consistency_level=SEARCH,
+                retry_times=0,
+            )
+        )
+        return sorted(map(chunk_of, rows), key=attrgetter("ordinal"))
+
+    async def count_before(self, edition: Edition, page: int) -> int:
+        """How many chunks come before a page: the ordinal that its first one has, if it has any."""
+        return await self._count(f"{_edition(edition)} and page < {page}", SEARCH)
+
+    async def _count(self, where: str, consistency: str) -> int:
+        found = await self._call(
+            lambda: self._client.query(
+                ALIAS, where, output_fields=["count(*)"], consistency_level=consistency, retry_times=0
+            )
+        )
+        return int(found[0]["count(*)"])
 
     async def _search(self, side: Side, scope: Scope, data: list[Any], limit: int) -> Sequence[Sequence[Hit]]:
         where = expression(scope)
@@ -249,6 +272,10 @@ class MilvusVectors:
 
 def _document(collection_id: str, document_id: str) -> str:
     return f"{expression(Scope(collection_id))} and document_id == {quoted(document_id)}"
+
+
+def _edition(edition: Edition) -> str:
+    return f"{_document(edition.collection_id, edition.document_id)} and generation == {edition.generation}"
 
 
 def _hit(side: Side, found: Any) -> Hit:

@@ -30,6 +30,15 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
+class Edition:
+    """One generation of a document. Its chunks are numbered from 0, as its text and so its pages go."""
+
+    collection_id: str
+    document_id: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A chunk that was found; a higher score is better, comparable within one side and call."""
 
@@ -80,4 +89,12 @@ class ChunkSearcher(Protocol):
 
     async def sample(self, scope: Scope, limit: int) -> Sequence[Chunk]:
         """At most `limit` chunks from the beginnings of documents; the same ones as long as nothing changes."""
+        ...
+
+    async def listed(self, edition: Edition, ordinals: range, page: int) -> Sequence[Chunk]:
+        """The chunks with these ordinals on this page, 0 for any, in order. As fresh as what `count` has told."""
+        ...
+
+    async def count_before(self, edition: Edition, page: int) -> int:
+        """How many chunks come before a page: the ordinal that its first one has, if it has any."""
         ...

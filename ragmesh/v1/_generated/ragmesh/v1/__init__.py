@@ -1857,6 +1857,11 @@ class ListChunksRequest(betterproto2.Message):
     `next_page_token` of the page before.
     """
 
+    around: "str" = betterproto2.field(6, betterproto2.TYPE_STRING)
+    """
+    Begin a little before this passage, whose `chunk_id` a search or an answer told; empty for the beginning.
+    """
+
 
 default_message_pool.register_message("ragmesh.v1", "ListChunksRequest", ListChunksRequest)
 
