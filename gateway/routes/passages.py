@@ -7,6 +7,7 @@ from gateway.bodies import respond
 from gateway.calls import services
 from gateway.openapi import Operation, documented
 from gateway.paging import number, page_of
+from ragmesh.access import Scope
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
 from ragmesh.v1 import ListChunksRequest
@@ -23,6 +24,7 @@ routes = web.RouteTableDef()
         "passage whose chunk_id is `around`",
         shapes.ChunkPage,
         query=("page", "around", "page_size", "page_token"),
+        needs=Scope.READ,
     )
 )
 async def chunks(request: web.Request) -> web.Response:
