@@ -18,10 +18,12 @@ import pytest
 
 from ragmesh import errors
 from ragmesh.access import ALL, Identity
+from ragmesh.edge_headers import edge_headers
 from ragmesh.rpc.auth.tokens import Signer
 from ragmesh.rpc.channels import open_channel
 from ragmesh.rpc.errors import translated
 from ragmesh.settings import Settings
+from ragmesh.up.state import of_running_mesh
 from ragmesh.v1 import (
     DocumentServiceStub,
     GetInstanceRequest,
@@ -241,6 +243,14 @@ async def test_the_mesh_itself_works_behind_closed_doors(closed: Closed):
             await InstanceServiceStub(channel).get_instance(GetInstanceRequest(), timeout=10)
 
 
+async def test_openai_s_routes_and_the_tools_of_this_machine_get_in_with_a_key(closed: Closed):
+    presented = await edge_headers(of_running_mesh(Settings(data_dir=closed.mesh.data_dir)), "test")
+
+    status, models = await closed.get("/v1/models", closed.keys["reader"])
+    assert (status, models["object"]) == (200, "list")
+    assert await closed.status("/v1/admin/stats", **presented) == "200"
+
+
 async def test_keys_are_made_listed_and_ended_by_the_command(closed: Closed):
     code, said = await closed.ragmesh("keys", "create", "--tenant", "cli", "--scope", "read", "--expires-in", "30d")
     assert code == 0
@@ -254,7 +264,7 @@ async def test_keys_are_made_listed_and_ended_by_the_command(closed: Closed):
     # With a key of its own the command may do what that key may, wherever it runs.
     as_reader = {"RAGMESH_API_KEY": closed.keys["reader"]}
     code, said = await closed.ragmesh("keys", "revoke", key_id, **as_reader)
-    assert (code, "scope admin" in said) == (1, True)
+    assert (code, "scope admin" in said) == (4, True)
     assert (await closed.ragmesh("ls", **as_reader))[1].count("ferry.txt") == 1
 
     assert (await closed.ragmesh("keys", "revoke", key_id))[0] == 0
