@@ -51,7 +51,7 @@ async def test_the_first_examples_of_the_readme_work(mesh, tmp_path):
 
     printed = [await reader.run(example) for example in _of_readme(README.read_text(), edge)]
 
-    assert len(printed) == 3, "two of curl, one of Python"
+    assert len(printed) == 4, "two of curl, one of OpenAI's SDK, one of ours"
     assert all(printed)
 
 
@@ -62,7 +62,7 @@ def _of_readme(text: str, edge: str) -> Iterator[Example]:
             dedent(found[0]).strip("\n").replace("localhost:8080", edge),
             text.count("\n", 0, found.start()) + 1,
         )
-        if block.startswith("import asyncio"):
+        if block.startswith(("import asyncio", "from openai import")):
             yield Example(line, "python", block, None, "")
         for command in COMMAND.finditer(block):
             yield Example(line, "sh", f"{command[1]}\n", None, "")
