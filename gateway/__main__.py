@@ -46,7 +46,7 @@ async def main(live: Live) -> None:
         running = await opened.enter_async_context(serving("gateway", [], live, check_key=check_key))
         redis = await opened.enter_async_context(open_redis(settings))
         runner = web.AppRunner(
-            make_app(services, RedisBuckets(redis) if redis else MemoryBuckets()),
+            make_app(services, RedisBuckets(redis) if redis else MemoryBuckets(), running.load),
             handler_cancellation=True,  # a reader that leaves cancels its call, down to the model
             shutdown_timeout=settings.drain_s,
         )

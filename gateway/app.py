@@ -9,11 +9,12 @@ from gateway.calls import SERVICES, Services
 from gateway.cors import preflights
 from gateway.headers import add_headers
 from gateway.limits import BUCKETS, IN_FLIGHT, limited
-from gateway.middleware import observed
+from gateway.middleware import LOAD, observed
 from gateway.pace import paced
 from gateway.routes import admin, answer, collections, documents, keys, ops, passages, search, ui
 from gateway.routes.openai import chat, completions, embeddings, models
 from gateway.watches import WATCHES, Watches
+from ragmesh.rpc.load import Load
 from ragmesh.storage.buckets.memory import MemoryBuckets
 from ragmesh.storage.buckets.port import Buckets
 
@@ -25,7 +26,7 @@ PARTS = (
 )
 
 
-def make_app(services: Services, buckets: Buckets | None = None) -> web.Application:
+def make_app(services: Services, buckets: Buckets | None = None, load: Load | None = None) -> web.Application:
     """The edge before these services; without `buckets` it counts its callers' requests for itself."""
     app = web.Application(
         middlewares=[observed, preflights, identified, limited, paced], client_max_size=JSON_MAX_BYTES
@@ -33,6 +34,7 @@ def make_app(services: Services, buckets: Buckets | None = None) -> web.Applicat
     app[SERVICES] = services
     app[BUCKETS] = buckets or MemoryBuckets()
     app[IN_FLIGHT] = Counter()
+    app[LOAD] = load or Load()
     app[WATCHES] = Watches(services)
     app.on_response_prepare.append(add_headers)
     for part in PARTS:

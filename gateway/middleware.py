@@ -15,6 +15,7 @@ from gateway.pace import SlowBody
 from gateway.problem import HttpProblem, of_error, problem, unforeseen
 from ragmesh.errors import InvalidArgument, MeshError
 from ragmesh.rpc import context as calls
+from ragmesh.rpc.load import Load
 from ragmesh.telemetry.metrics import LATENCY_BUCKETS_S
 from ragmesh.telemetry.traces import begin_server_span
 
@@ -28,6 +29,7 @@ REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 TIMEOUT_KEY = "x-request-timeout-ms"
 MILLISECONDS = re.compile(r"[1-9][0-9]{0,7}")
 CLIENT_LEFT = 499
+LOAD = web.AppKey("load", Load)
 
 
 @web.middleware
@@ -40,6 +42,8 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
     span = begin_server_span(f"{request.method} {route}", request.headers)
     began, status = time.perf_counter(), CLIENT_LEFT
     HTTP_IN_FLIGHT.inc()
+    load = request.config_dict[LOAD]
+    load.enter()
     with calls.bound(request_id=request_id):
         try:
             response = request[RESPONSE] = await _answered(request, handler)
@@ -48,6 +52,7 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
         finally:
             seconds = time.perf_counter() - began
             HTTP_IN_FLIGHT.dec()
+            load.leave(failed=status >= 500)
             HTTP_SECONDS.labels(route, request.method, status).observe(seconds)
             _end(span, status)
             _log_access(request, route, status, seconds)

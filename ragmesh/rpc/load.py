@@ -24,13 +24,21 @@ class Load:
 
     def begin(self) -> None:
         """Counts a call that is being handled from now on."""
-        self.in_flight += 1
+        self.enter()
         RPC_IN_FLIGHT.set(self.in_flight)
 
     def end(self, method: str, code: str, seconds: float) -> None:
         """Counts its end, with the name of its status."""
-        self.in_flight -= 1
-        self.requests += 1
-        self.failures += code in SERVER_FAULTS
+        self.leave(failed=code in SERVER_FAULTS)
         RPC_IN_FLIGHT.set(self.in_flight)
         RPC_SECONDS.labels(method, code).observe(seconds)
+
+    def enter(self) -> None:
+        """Counts a piece of work that is no call of gRPC: the edge's requests."""
+        self.in_flight += 1
+
+    def leave(self, *, failed: bool) -> None:
+        """Counts its end."""
+        self.in_flight -= 1
+        self.requests += 1
+        self.failures += failed

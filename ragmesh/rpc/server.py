@@ -35,6 +35,7 @@ from ragmesh.rpc.discovery import Endpoint, discover
 from ragmesh.rpc.heartbeat import beat
 from ragmesh.rpc.instance import VERSION, Identity, InstanceServicer
 from ragmesh.rpc.interceptor import CallInterceptor
+from ragmesh.rpc.load import Load
 from ragmesh.settings import Settings
 from ragmesh.telemetry import logs, metrics, traces
 
@@ -62,6 +63,11 @@ class Running:
     def address(self) -> str:
         """host:port that it listens on."""
         return self._identity.address
+
+    @property
+    def load(self) -> Load:
+        """How busy it is, for work that does not come by gRPC to be counted too."""
+        return self._identity.load
 
     async def stopped(self) -> None:
         """Returns once the process was asked to end."""

@@ -53,3 +53,17 @@ async def test_what_was_given_up_is_listed_and_queued_again(mesh: Mesh):
             if seen["state"] == "FAILED" and seen["generation"] > broken["generation"]:
                 break
             await asyncio.sleep(0.1)
+
+
+async def test_requests_of_the_edge_are_counted_as_its_work(mesh: Mesh):
+    async def handled() -> int:
+        _, body = await mesh.call("GET", "/v1/admin/mesh")
+        (gateway,) = [each for each in body["instances"] if each["service"] == "gateway"]
+        assert gateway["in_flight"] >= 1, "this very request is under way"
+        return gateway["requests"]
+
+    before = await handled()
+    for _ in range(3):
+        await mesh.search("ferry")
+
+    assert await handled() >= before + 4
