@@ -90,7 +90,7 @@ function options(series, colours, width) {
   return {
     width,
     height: HEIGHT_PX,
-    padding: [8, 4, 0, 0],
+    padding: [8, 26, 0, 0],
     cursor: { show: false },
     legend: { show: false },
     scales: {

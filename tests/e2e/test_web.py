@@ -364,7 +364,7 @@ async def test_chinese_readers_find_chinese_words_and_may_choose_english(visit, 
 
 async def test_operators_see_the_mesh_live_and_replay_what_was_given_up(mesh, visit, collection, handbook, shoot):
     _, given_up = await mesh.add("given-up.pdf", b"%PDF-1.7 no more", collection)
-    page = await visit("#/admin")
+    page = await visit("#/admin", {"width": 1280, "height": 1250})
 
     board = page.get_by_role("group", name="Instances")
     for service in ("admin", "document", "gateway", "query", "worker"):
