@@ -1,8 +1,7 @@
 """`python -m bench.attacks KIND URL SECONDS CONNECTIONS PATH`: what careless and hostile clients do to an edge.
 
-A process of its own, so that what others see is not its own work. It prints a line when all its connections are
-open, and at its end what the edge said: {"HTTP/1.1 400": 12, "closed": 3, …}. Bounded in time and number, and only
-against this machine.
+A process of its own, so that what others see is not its own work. It prints what the edge said:
+{"HTTP/1.1 400": 12, "closed": 3, …}. Bounded in time and number, and only against this machine.
 """
 
 import asyncio
@@ -123,16 +122,16 @@ KINDS: Mapping[str, Callable[[Target], Awaitable[None]]] = {
 
 
 async def _hold(target: Target, first: bytes, drip: bytes = b"") -> None:
-    """Opens all connections, one after the other, and holds each until the edge ends it or the time is over."""
+    """Opens all connections, one after the other, and leaves them so, unless the edge ends them before."""
+    held_s = target.seconds - target.connections / A_SECOND
     async with asyncio.TaskGroup() as group:
         async for number in target.each_in_turn():
             if number >= target.connections:
                 break
-            group.create_task(_held(target, first, drip))
-        print("open", flush=True)
+            group.create_task(_held(target, first, drip, time.monotonic() + held_s))
 
 
-async def _held(target: Target, first: bytes, drip: bytes) -> None:
+async def _held(target: Target, first: bytes, drip: bytes, until: float) -> None:
     try:
         reader, writer = await target.connect()
     except OSError:
@@ -141,9 +140,9 @@ async def _held(target: Target, first: bytes, drip: bytes) -> None:
     heard = b""
     with suppress(OSError):
         writer.write(first)
-        while target.left_s > 0:
+        while (left_s := until - time.monotonic()) > 0:
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(DRIP_EVERY_S if drip else target.left_s, target.left_s)):
+                async with asyncio.timeout(min(DRIP_EVERY_S, left_s) if drip else left_s):
                     some = await reader.read(4096)
                     heard = heard or some
                     if not some:
