@@ -73,6 +73,11 @@ async def _events(
             async for event in call:
                 if event.usage is not None:
                     spent(request, event.usage.prompt_tokens + event.usage.completion_tokens)
+                if event.error is not None:
+                    spent(request, tokens=0)
                 yield event
+    except MeshError:
+        spent(request, tokens=0)
+        raise
     finally:
         call.cancel()

@@ -1,6 +1,7 @@
 """The application: its routes and what they all go through."""
 
 from collections import Counter
+from functools import cache
 
 from aiohttp import web
 
@@ -10,7 +11,10 @@ from gateway.cors import preflights
 from gateway.headers import add_headers
 from gateway.limits import BUCKETS, IN_FLIGHT, limited
 from gateway.middleware import LOAD, observed
+from gateway.openapi import DESCRIPTION, describe
 from gateway.pace import paced
+from gateway.problem import dumps
+from gateway.readiness import READINESS, Readiness
 from gateway.routes import admin, answer, collections, documents, keys, ops, passages, search, ui
 from gateway.routes.openai import chat, completions, embeddings, models
 from gateway.watches import WATCHES, Watches
@@ -37,6 +41,8 @@ def make_app(services: Services, buckets: Buckets | None = None, load: Load | No
     app[LOAD] = load or Load()
     app[WATCHES] = Watches(services)
     app.on_response_prepare.append(add_headers)
+    app[READINESS] = Readiness(services)
+    app[DESCRIPTION] = cache(lambda: dumps(describe(app)))  # it takes a while, and never changes
     for part in PARTS:
         app.add_routes(part.routes)
     return app

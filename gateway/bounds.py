@@ -1,6 +1,7 @@
 """What a field of a body may be, in words, both ends of it."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -8,6 +9,7 @@ from pydantic import BaseModel
 NUMBERS = {"integer": "a whole number", "number": "a number"}
 
 
+@cache
 def bounds(model: type[BaseModel], field: str) -> str | None:
     """As the model's description has it; None where that is not a bounded number, text or list."""
     described = model.model_json_schema()["properties"].get(field, {})

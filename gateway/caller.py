@@ -5,9 +5,11 @@ from aiohttp.typedefs import Handler
 
 from gateway.access import NOTHING, needed
 from gateway.calls import services
+from gateway.cors import is_allowed
 from ragmesh.access import ANYBODY, NOBODY, Identity, Scope
-from ragmesh.errors import InvalidArgument
+from ragmesh.errors import InvalidArgument, PermissionDenied
 from ragmesh.rpc.auth.credentials import bearer
+from ragmesh.rpc.auth.exposure import is_loopback
 from ragmesh.rpc.auth.gate import require
 from ragmesh.rpc.context import acting
 
@@ -35,7 +37,25 @@ def caller(request: web.Request) -> Identity:
 
 async def _identity(request: web.Request) -> Identity:
     credentials = services(request).credentials
-    return ANYBODY if credentials is None else await credentials.identity(_credential(request))
+    if credentials is None:
+        _refuse_foreign(request)
+        return ANYBODY
+    return await credentials.identity(_credential(request))
+
+
+def _refuse_foreign(request: web.Request) -> None:
+    """An open mesh trusts this machine. A browser on it runs pages of others too, and does what they say."""
+    host = request.url.host or ""
+    if not is_loopback(host):
+        raise PermissionDenied(
+            f"an open mesh answers to localhost only, not to {host[:64]!r}: a page elsewhere may have given that "
+            "name to this machine; RAGMESH_AUTH=required lets others in, with keys"
+        )
+    origin = request.headers.get("Origin")
+    if origin and origin.partition("://")[2] != request.host and not is_allowed(request):
+        raise PermissionDenied(
+            f"pages of {origin[:64]!r} may not call this mesh: RAGMESH_CORS_ORIGINS names those that may"
+        )
 
 
 def _credential(request: web.Request) -> str:

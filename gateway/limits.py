@@ -55,6 +55,8 @@ async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
     with _one_more_of_the_tenant(request):
         try:
             return await handler(request)
+        except ConnectionError:
+            raise  # who leaves early has cost what was reserved
         except Exception:
             spent(request, tokens=0)
             raise
@@ -100,6 +102,12 @@ def one_more_upload(request: web.Request) -> AbstractContextManager[None]:
     """
     most = services(request).settings.uploads_max
     return _one_more(request, "uploads", most, f"{most} uploads are taken in at once, and that many are running")
+
+
+def one_more_download(request: web.Request) -> AbstractContextManager[None]:
+    """Likewise, an original that is read. Raises ResourceExhausted for one too many."""
+    most = services(request).settings.downloads_max
+    return _one_more(request, "downloads", most, f"{most} originals are read at once, and that many are being read")
 
 
 async def _count(request: web.Request) -> None:

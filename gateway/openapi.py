@@ -18,11 +18,13 @@ from ragmesh.access import Scope
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 OPERATION = "__operation__"
+DESCRIPTION = web.AppKey("description", Callable[[], str])  # pyright: ignore[reportArgumentType] a shape of functions
 SCHEMAS = "#/components/schemas/{model}"
 RESPONSES = "#/components/responses/{name}"
 TEXT = {"type": "string"}
 PATH: Mapping[str, Any] = {
     "collection": {"type": "string", "pattern": COLLECTION_NAME},
+    "key_id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
     "id": {"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"},
 }
 HEADERS: Mapping[str, Any] = {

@@ -58,7 +58,7 @@ async def upload_of(request: web.Request, max_bytes: int) -> Upload:
     if request.content_length and request.content_length > max_bytes + METADATA_MAX_BYTES:
         raise _too_large(max_bytes)
     metadata = metadata_of(request.query.get("metadata", "{}"))
-    key = request.headers.get("Idempotency-Key", "")
+    key = _readable("Idempotency-Key", request.headers.get("Idempotency-Key", ""))
     if request.content_type.startswith("multipart/"):
         with _form():
             return await _multipart(await request.multipart(), metadata, max_bytes, key)
@@ -84,12 +84,21 @@ async def _multipart(reader: MultipartReader, metadata: Mapping[str, str], max_b
             case BodyPartReader(name="metadata"):
                 metadata = metadata_of(await _short(part))
             case BodyPartReader(name="file", filename=str(filename)):
-                return Upload(filename, metadata, _pieces(part, reader), max_bytes, key)
+                return Upload(_readable("name", filename), metadata, _pieces(part, reader), max_bytes, key)
             case BodyPartReader(name="file"):
                 raise InvalidArgument("the part `file` has no filename", field="name")
             case _:
                 raise InvalidArgument("the form has another part: it may have `metadata`, then `file`")
     raise InvalidArgument("the form has no part named `file`", field="file")
+
+
+def _readable(field: str, text: str) -> str:
+    """A text out of a head. Raises InvalidArgument where its bytes were no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(f"{field} is not UTF-8: send it in UTF-8", field=field) from None
+    return text
 
 
 async def _short(part: BodyPartReader) -> bytes:

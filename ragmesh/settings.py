@@ -9,6 +9,7 @@ named by `RAGMESH_ENV_FILE` (default `.env`) may hold the same lines; the enviro
 
 import os
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -44,6 +45,12 @@ def _long_enough(secret: SecretStr) -> SecretStr:
 
 
 ServiceSecret = Annotated[SecretStr, AfterValidator(_long_enough)]
+
+
+def _networks(listed: str) -> str:
+    for each in filter(None, map(str.strip, listed.split(","))):
+        ip_network(each, strict=False)
+    return listed
 
 
 class Settings(BaseSettings):
@@ -182,6 +189,7 @@ class Settings(BaseSettings):
     uploads_max: int = _dynamic(
         64, ge=1, description="uploads that one edge takes in at once, each a call to the document service"
     )
+    downloads_max: int = _dynamic(64, ge=1, description="originals that are read from one edge at once, likewise")
     watches_max: int = _dynamic(
         128, ge=1, description="documents that one edge follows at once, however many readers each has"
     )
@@ -196,7 +204,7 @@ class Settings(BaseSettings):
     cors_origins: str = _dynamic(
         "", description="origins whose pages may call the edge, comma separated, or *; empty for none"
     )
-    trusted_proxies: str = Field(
+    trusted_proxies: Annotated[str, AfterValidator(_networks)] = Field(
         "127.0.0.0/8,::1", description="networks of proxies whose X-Forwarded-Proto counts, comma separated"
     )
 

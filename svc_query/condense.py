@@ -35,7 +35,7 @@ _OPENINGS = re.compile(
     r"|\s*(?:那么?|还有|另外|以及|然后|那如果|如果是)",
     re.IGNORECASE,
 )
-_CLOSINGS = re.compile(r"(?:\b(?:instead|too|as well|then)|呢)\s*[?？.。]*\s*\Z", re.IGNORECASE)
+_CLOSINGS = re.compile(r"(?:\b(?:instead|too|as well|then)|呢)[\s?？.。]*\Z", re.IGNORECASE)
 _THINGS = re.compile(
     r"\b(?:it|its|this|those|these|(?<!is )(?<!are )there|ones?|the (?:former|latter|same|other))\b"
     r"|\b(?:about|after|before|by|do|does|for|from|in|is|like|of|on|than|to|was|with) that\b|\bthat\s*(?:[?.,]|\Z)"

@@ -138,7 +138,7 @@ class QueryServicer(v1.QueryServiceServicer):
             if turn.history and not is_first:
                 raise InvalidArgument("history goes with the first turn of a stream, which remembers the rest")
             return parse_answer(turn, tenant(), self._defaults())
-        except InvalidArgument as error:
+        except MeshError as error:
             return error
 
     def _defaults(self) -> Defaults:

@@ -7,18 +7,21 @@ from typing import Any
 from urllib.parse import quote
 
 import grpc
+import structlog
 from aiohttp import web
 
 from gateway import messages, shapes, sse
 from gateway.bodies import respond
+from gateway.caller import caller
 from gateway.calls import Services, services
-from gateway.limits import one_more_upload
+from gateway.limits import one_more_download, one_more_upload
 from gateway.openapi import Operation, documented
 from gateway.paging import flag, page_of, state_of
 from gateway.upload import upload_of
 from gateway.watches import watches
 from ragmesh.access import Scope
 from ragmesh.errors import Aborted
+from ragmesh.rpc.auth.gate import require
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
 from ragmesh.rpc.refusal import refusal_of
@@ -33,7 +36,10 @@ from ragmesh.v1 import (
     UploadDocumentRequest,
 )
 
+log = structlog.get_logger()
+
 TRANSFER_S = 3600.0
+READ_WITHIN_S = 60.0  # a piece of a download
 
 routes = web.RouteTableDef()
 
@@ -42,7 +48,7 @@ routes = web.RouteTableDef()
 @documented(
     Operation(
         "Upload a document: multipart (`metadata`, then `file`) or raw bytes. 201 once it is READY or FAILED with "
-        "wait=true, else 202 as soon as it is kept",
+        "wait=true (which needs `read` too), else 202 as soon as it is kept",
         shapes.Document,
         query=("name", "metadata", "wait"),
         headers=("Idempotency-Key",),
@@ -54,6 +60,8 @@ routes = web.RouteTableDef()
 )
 async def upload(request: web.Request) -> web.Response:
     mesh, wait = services(request), flag(request, "wait")
+    if wait:
+        require(caller(request), Scope.READ)  # before anything is kept
     incoming = await upload_of(request, mesh.settings.upload_max_bytes)
     with one_more_upload(request):
         document = await _pass_on(mesh, incoming.messages(request.match_info["collection"]))
@@ -154,7 +162,7 @@ async def content(request: web.Request) -> web.StreamResponse:
         DownloadDocumentRequest(id=request.match_info["id"]), **outgoing(TRANSFER_S)
     )
     try:
-        with translated():
+        with one_more_download(request), translated():
             pieces = aiter(call)
             document = (await anext(pieces)).document
             if document is None:
@@ -202,8 +210,12 @@ async def _copy(pieces: AsyncIterator[DownloadDocumentResponse], response: web.S
     """Passes the bytes on. When they break off, so does the connection, and its length is wrong."""
     try:
         async for piece in pieces:
-            await response.write(piece.data or b"")
+            async with asyncio.timeout(READ_WITHIN_S):
+                await response.write(piece.data or b"")
+    except TimeoutError:
+        raise ConnectionResetError(f"nothing of the download was read for {READ_WITHIN_S:g} s") from None
     except grpc.aio.AioRpcError as error:
+        log.warning("download.broken", code=error.code().name, reason=error.details())
         raise ConnectionResetError(f"the download broke off: {error.details()}") from error
 
 

@@ -62,12 +62,12 @@ async def list_all(request: web.Request) -> web.Response:
     return respond(shapes.KeyPage(keys=keys, next_page_token=found.next_page_token))
 
 
-@routes.delete("/v1/admin/keys/{id}")
+@routes.delete("/v1/admin/keys/{key_id}")
 @documented(Operation("End an API key", shapes.Key, needs=Scope.ADMIN))
 async def revoke(request: web.Request) -> web.Response:
     mesh = services(request)
     with translated():
         ended = await mesh.admin.revoke_key(
-            RevokeKeyRequest(id=request.match_info["id"]), **outgoing(mesh.settings.call_timeout_s)
+            RevokeKeyRequest(id=request.match_info["key_id"]), **outgoing(mesh.settings.call_timeout_s)
         )
     return respond(messages.key(ended))

@@ -1,6 +1,6 @@
 // Requests to the edge. What fails is a Problem with a sentence for people.
 
-import { askForKey, authorization } from "./key.js";
+import { askForKey, authorization, kept } from "./key.js";
 import { lost } from "./connection.js";
 import { t } from "./i18n.js";
 import { events } from "./sse.js";
@@ -52,6 +52,7 @@ export function unreachable(error) {
 }
 
 async function request(method, path, { body, signal } = {}) {
+  const key = kept();
   const answer = await fetch(path, {
     method,
     signal,
@@ -60,6 +61,6 @@ async function request(method, path, { body, signal } = {}) {
   }).catch((error) => { throw unreachable(error); });
   if (answer.ok) return answer;
   const problem = problemOf(answer.status, await answer.text());
-  if (answer.status === UNAUTHENTICATED && (await askForKey())) return request(method, path, { body, signal });
+  if (answer.status === UNAUTHENTICATED && (await askForKey(key))) return request(method, path, { body, signal });
   throw problem;
 }

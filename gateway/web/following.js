@@ -49,7 +49,7 @@ async function run(id) {
     }
     if (settled) refreshCollections();
   } catch (error) {
-    settled = error.status === 404;
+    settled = [401, 403, 404].includes(error.status);
   } finally {
     running--;
     if (!settled && newest.value.get(id)) setTimeout(() => { waiting.push(id); beginMore(); }, AGAIN_MS);

@@ -1,6 +1,6 @@
 // Uploads: dropped or chosen, a few at a time, each shown until its document is in the list.
 
-import { askForKey, authorization } from "./key.js";
+import { askForKey, authorization, kept } from "./key.js";
 import { inCollection, Problem, problemOf, unreachable } from "./api.js";
 import { follow } from "./following.js";
 import { html, signal, useEffect, useRef } from "./html.js";
@@ -27,7 +27,14 @@ export function take(files) {
 }
 
 function beginMore() {
-  for (const upload of uploads.value.filter((each) => !each.begun).slice(0, AT_ONCE - uploading)) run(upload);
+  for (const upload of uploads.value.filter((each) => !each.begun).slice(0, Math.max(0, AT_ONCE - uploading))) {
+    run(upload);
+  }
+}
+
+function again(id) {
+  change(id, { begun: false, error: null, sent: 0 });
+  beginMore();
 }
 
 async function run(upload) {
@@ -46,8 +53,9 @@ async function run(upload) {
 }
 
 async function sent(upload) {
+  const key = kept();
   const [status, text] = await transfer(upload);
-  if (status === 401 && (await askForKey())) return sent(upload);
+  if (status === 401 && (await askForKey(key))) return sent(upload);
   if (status >= 300) throw problemOf(status, text);
   return JSON.parse(text);
 }
@@ -96,7 +104,7 @@ function Upload(upload) {
       <div class="about">
         <span class="name">${file.name}</span>
         <span class="hint">${bytes(file.size)}</span>
-        <${Trouble} error=${error} retry=${() => run(upload)} />
+        <${Trouble} error=${error} retry=${() => again(id)} />
       </div>
       ${!error && html`
         <div class="state">

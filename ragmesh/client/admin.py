@@ -38,7 +38,7 @@ class AdminCalls(Connection):
 
     def watch_mesh(self, *, timeout: float = WATCH_S) -> AsyncGenerator[Mesh, None]:
         """The mesh now and after each change, at most once a second."""
-        return self._stream(self._admin.watch_mesh, WatchMeshRequest(), timeout)
+        return self._stream(self._admin.watch_mesh, WatchMeshRequest(), timeout, resumes=True)
 
     async def stats(self, *, timeout: float | None = None) -> Stats:
         """Counts and rates."""

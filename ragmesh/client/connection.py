@@ -95,11 +95,17 @@ class Connection:
                 tries += 1
 
     async def _stream(
-        self, method: "Callable[..., grpc.aio.UnaryStreamCall[Any, Message]]", request: object, timeout_s: float
+        self,
+        method: "Callable[..., grpc.aio.UnaryStreamCall[Any, Message]]",
+        request: object,
+        timeout_s: float,
+        *,
+        resumes: bool = False,
     ) -> AsyncGenerator[Message, None]:
         """What a streaming call brings: begun again where that can help, until its first message has come.
 
-        Closing the generator ends the call on the server too.
+        One that `resumes` tells the present state first, and is begun again later too. Closing the generator ends
+        the call on the server too.
         """
         deadline = time.monotonic() + timeout_s
         begun, tries = False, 0
@@ -108,10 +114,10 @@ class Connection:
                 call = method(request, **self._options(deadline - time.monotonic()))
             try:
                 async for message in _messages(call):
-                    begun = True
+                    begun, tries = True, 0
                     yield message
             except (Unavailable, ResourceExhausted) as error:
-                if begun:
+                if begun and not resumes:
                     raise
                 await self._pause(error, tries, deadline)
                 tries += 1

@@ -109,7 +109,8 @@ class DocumentCalls(Connection):
 
     def watch(self, document_id: str, *, timeout: float = TRANSFER_S) -> AsyncGenerator[Document, None]:
         """The document now and after each change, until it is READY, FAILED or gone."""
-        return self._stream(self._documents.watch_document, WatchDocumentRequest(id=document_id), timeout)
+        request = WatchDocumentRequest(id=document_id)
+        return self._stream(self._documents.watch_document, request, timeout, resumes=True)
 
     async def delete(self, document_id: str, *, timeout: float | None = None) -> None:
         """Deletes a document: no search that begins later finds it."""

@@ -29,9 +29,9 @@ class Profile(BaseModel):
         """What it says, by the names of settings."""
         return MappingProxyType(
             {
-                "api_key": SecretStr(
-                    self.api_key
-                ),  # also where it is empty: another mesh's key is not for this one
+                # Also where it is empty: another mesh's key is not for this one, nor is its secret.
+                "api_key": SecretStr(self.api_key),
+                "service_secret": SecretStr(""),
                 "tls_ca_file": self.ca_file,
                 "tls_cert_file": self.cert_file,
                 "tls_key_file": self.key_file,

@@ -15,6 +15,7 @@ from ragmesh.errors import Internal, InvalidArgument, MeshError, ResourceExhaust
 from ragmesh.rpc import context as calls
 from ragmesh.rpc.auth.gate import Gate
 from ragmesh.rpc.auth.needs import OPEN
+from ragmesh.rpc.auth.tokens import SERVICE_TOKEN_KEY
 from ragmesh.rpc.config import Live
 from ragmesh.rpc.errors import details_of, status_of
 from ragmesh.rpc.load import Load
@@ -64,9 +65,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 return await behaviour(_wellformed(request), context)
 
         async def answer_stream(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+            wellformed = (
+                self._admitted_each(request, method, metadata)
+                if handler.request_streaming
+                else _wellformed(request)
+            )
             async with (
                 self._call(method, metadata, context),
-                aclosing(behaviour(_checked(request), context)) as responses,
+                aclosing(behaviour(wellformed, context)) as responses,
             ):
                 async for response in responses:
                     yield response
@@ -76,6 +82,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             request_deserializer=_tolerant(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
+
+    async def _admitted_each(
+        self, requests: AsyncIterator[Any], method: str, metadata: dict[str, str]
+    ) -> AsyncIterator[Any]:
+        """The requests of a conversation. It may outlive the key that began it, which so is asked for with each.
+
+        Parts of the mesh are believed once: their tokens are short-lived.
+        """
+        async for request in requests:
+            if SERVICE_TOKEN_KEY not in metadata:
+                await self._gate.admit(method, metadata)
+            yield _wellformed(request)
 
     def _admitted(self, handler: Any, method: str, metadata: dict[str, str]) -> Any:
         """A handler behind the gate, and nothing more."""
@@ -160,10 +178,6 @@ def _tolerant(deserializer: Callable[[bytes], Any] | None) -> Callable[[bytes], 
             return Malformed(f"{type(error).__name__}: {error}")
 
     return deserialize
-
-
-def _checked(request: Any) -> Any:
-    return _checked_each(request) if hasattr(request, "__aiter__") else _wellformed(request)
 
 
 async def _whole(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:

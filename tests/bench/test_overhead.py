@@ -12,7 +12,7 @@ async def test_the_edge_is_measured_beside_direct_calls(tmp_path):
 
     assert [len(side) for side in search.outcomes.values()] == [1, 1]
     assert search.rate_ratio > 0
-    assert min(search.cpu_ms("edge")["gateway"], stream.cpu_ms("edge")["gateway"]) >= 0
+    assert search.cpu_ms("edge")["gateway"] + stream.cpu_ms("edge")["gateway"] > 0
     assert all(outcome.tokens == 400 for rounds in stream.outcomes.values() for outcome in rounds)
     assert all(ms > 0 for side in overhead.SIDES for ms in stream.latency_ms(side, first=True))
 

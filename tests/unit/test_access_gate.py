@@ -25,6 +25,8 @@ from ragmesh.rpc.errors import translated
 from ragmesh.rpc.server import serving
 from ragmesh.settings import Settings
 from ragmesh.v1 import (
+    AnswerEvent,
+    ChatRequest,
     DeleteDocumentRequest,
     Document,
     DocumentServiceServicer,
@@ -32,6 +34,8 @@ from ragmesh.v1 import (
     GetDocumentRequest,
     GetInstanceRequest,
     InstanceServiceStub,
+    QueryServiceServicer,
+    QueryServiceStub,
     ResolveDocumentsRequest,
     ResolveDocumentsResponse,
 )
@@ -50,6 +54,12 @@ class Documents(DocumentServiceServicer):
 
     async def resolve_documents(self, request, context):
         return ResolveDocumentsResponse()
+
+
+class Conversations(QueryServiceServicer):
+    async def chat(self, request, context):
+        async for _ in request:
+            yield AnswerEvent()
 
 
 async def check_key(key: str) -> Identity:
@@ -127,6 +137,30 @@ async def test_nobody_else_is_let_in(metadata):
     async with a_server() as channel:
         with pytest.raises(errors.Unauthenticated):
             await get(channel, *metadata)
+
+
+async def test_a_conversation_that_outlives_its_key_ends_with_its_next_question():
+    keys = dict(KEYS)
+
+    async def check(key: str) -> Identity:
+        if key not in keys:
+            raise errors.Unauthenticated("the API key is revoked")
+        return keys[key]
+
+    settings = Settings(listen="127.0.0.1:0", auth="required", service_secret=SECRET, auth_cache_s=0.05)
+    async with (
+        serving("query", [Conversations()], Live(settings), check_key=check) as running,
+        open_channel(settings, running.address) as channel,
+    ):
+        call = QueryServiceStub(channel).chat(timeout=5, metadata=[by_key("rm_reader")(NOBODY)])
+        await call.write(ChatRequest())
+        assert await call.read() == AnswerEvent()
+        del keys["rm_reader"]
+        await asyncio.sleep(0.1)  # longer than a key is believed
+
+        await call.write(ChatRequest())
+        with pytest.raises(errors.Unauthenticated, match="revoked"), translated():
+            await call.read()
 
 
 async def test_parts_of_the_mesh_forward_whose_call_it_is_and_no_more_than_that_caller_may():

@@ -112,3 +112,10 @@ async def test_a_question_that_is_too_long_to_be_rewritten_is_not_put_to_the_mod
 
 def test_a_question_without_words_of_its_own_leans():
     assert leans("?")
+
+
+@pytest.mark.parametrize("text", ["呢" + " " * 60_000 + "y", "it " * 20_000, "?" * 60_000, "那" * 60_000])
+@pytest.mark.timeout(5)
+def test_a_hostile_turn_does_not_hold_up_others(text):
+    leans(text)
+    words(text[:8000], [Turn(Speaker.USER, text)])

@@ -282,6 +282,8 @@ async def test_a_conversation_is_remembered_on_its_stream():
             second = await the_turn(call)
             await call.write(ChatRequest(turn=AnswerRequest(question="  ")))
             refused = await the_turn(call)
+            await call.write(ChatRequest(turn=AnswerRequest(question="And why?", rerank=True)))
+            refused += await the_turn(call)
             await call.done_writing()
             rest = await call.read()
 
@@ -290,7 +292,7 @@ async def test_a_conversation_is_remembered_on_its_stream():
     assert second[0].sources
     assert second[0].sources.query == "When was the Eiffel Tower completed? And the bridge?"
     assert [message.role for message in llm.prompts[1]] == ["system", "user", "assistant", "user"]
-    assert [event.error.code for event in refused if event.error] == ["INVALID_ARGUMENT"]
+    assert [event.error.code for event in refused if event.error] == ["INVALID_ARGUMENT", "UNIMPLEMENTED"]
     assert rest is grpc.aio.EOF
 
 

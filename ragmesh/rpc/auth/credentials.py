@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from ragmesh import v1
 from ragmesh.access import KEY_PREFIX, Identity
-from ragmesh.errors import MeshError, Unauthenticated
+from ragmesh.errors import ResourceExhausted, Unauthenticated, Unavailable
 from ragmesh.rpc.auth import scopes
 from ragmesh.rpc.auth.believed import Believed
 from ragmesh.rpc.auth.oidc import Issuer
@@ -42,7 +42,7 @@ class Credentials:
         self._check_key = check_key
         self._tokens = tokens
         self._cache_s = cache_s
-        self._checks: Believed[bytes, asyncio.Task[Identity]] = Believed(BELIEVED_MAX)
+        self._checks: Believed[bytes, asyncio.Task[Identity | str]] = Believed(BELIEVED_MAX)
 
     @classmethod
     @asynccontextmanager
@@ -64,16 +64,23 @@ class Credentials:
             check.add_done_callback(_heard)
             self._checks.keep(asked, check, self._cache_s)
         # Others may wait for the same check: it goes on when one of them leaves.
-        return await asyncio.shield(check)
+        found = await asyncio.shield(check)
+        if isinstance(found, str):
+            raise Unauthenticated(found)
+        return found
 
-    async def _check(self, credential: str, asked: bytes) -> Identity:
+    async def _check(self, credential: str, asked: bytes) -> Identity | str:
+        """Whom it names; or why nobody, which is believed too.
+
+        That is a text: an exception that is kept would keep the frames of its callers, and so their requests.
+        """
         try:
             if credential.startswith(KEY_PREFIX):
                 return await self._check_key(credential)
             return await self._read_token(credential, asked)
-        except Unauthenticated:
-            raise  # is believed too: whoever tries on is told at once
-        except MeshError:
+        except Unauthenticated as refused:
+            return refused.message
+        except BaseException:
             self._checks.forget(asked)
             raise
 
@@ -85,7 +92,7 @@ class Credentials:
         return identity
 
 
-def _heard(check: asyncio.Task[Identity]) -> None:
+def _heard(check: asyncio.Task[Identity | str]) -> None:
     """Whoever asked may have left: what became of the check is nobody's fault then."""
     if not check.cancelled():
         check.exception()
@@ -123,8 +130,11 @@ def asking(access: v1.AccessServiceStub, timeout_s: float) -> CheckKey:
     """Checks keys by asking the admin service."""
 
     async def check(key: str) -> Identity:
-        with bound(), translated():
-            found = await access.authenticate(v1.AuthenticateRequest(key=key), **outgoing(timeout_s))
+        try:
+            with bound(), translated():
+                found = await access.authenticate(v1.AuthenticateRequest(key=key), **outgoing(timeout_s))
+        except ResourceExhausted as busy:  # it is not the caller who asked for too much
+            raise Unavailable("keys can't be checked now: try again", retry_after_s=busy.retry_after_s) from None
         return Identity(
             tenant=found.tenant,
             scopes=scopes.from_messages(found.scopes),
