@@ -14,9 +14,9 @@ Mode = Literal["hybrid", "dense", "sparse"]
 
 
 class Strict(BaseModel):
-    """A body in which a misspelt field is an error, not silence."""
+    """A body in which a misspelt field, or a text for a number, is an error and not silence."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 Whole = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]  # what the contract's int64 holds
