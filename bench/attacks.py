@@ -24,15 +24,16 @@ ANSWER_WITHIN_S = 2.0
 DRIP_EVERY_S = 1.0
 HUGE_BYTES = (16_384, 262_144, 4_194_304)
 FRAGMENTS = (
-    b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    b"POST /v1/collections HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
-    b"POST /v1/collections HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
-    b"POST /v1/collections HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: [::1]\r\n\r\n",
+    b"POST /v1/collections HTTP/1.1\r\nHost: [::1]\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
+    b"POST /v1/collections HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+    b"POST /v1/collections HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 4\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-    b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
-    b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    b"GET http://elsewhere/ HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\nHost: [::1]\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\nHost: [::1]\r\n\r\n",
+    b"GET http://elsewhere/ HTTP/1.1\r\nHost: [::1]\r\nExpect: 100-continue\r\n\r\n",
 )
 
 
@@ -89,24 +90,24 @@ async def huge_headers(target: Target) -> None:
         async for number in target.each_in_turn():
             size = HUGE_BYTES[number % len(HUGE_BYTES)] if number % 10 == 0 else HUGE_BYTES[0]
             line = b"X-A: " + b"a" * size if number % 2 else b"X-B: b\r\n" * (size // 8)
-            group.create_task(_say(target, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + line + b"\r\n\r\n"))
+            group.create_task(_say(target, b"GET /healthz HTTP/1.1\r\nHost: [::1]\r\n" + line + b"\r\n\r\n"))
 
 
 async def slow_loris(target: Target) -> None:
     """Heads that come a byte a second, on as many connections as may be held."""
-    head = f"GET {target.path} HTTP/1.1\r\nHost: localhost\r\nX-Slow: ".encode()
+    head = f"GET {target.path} HTTP/1.1\r\nHost: [::1]\r\nX-Slow: ".encode()
     await _hold(target, head, drip=b"a")
 
 
 async def idle_streams(target: Target) -> None:
     """Streams of events that nothing happens on."""
-    await _hold(target, f"GET {target.path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n".encode())
+    await _hold(target, f"GET {target.path} HTTP/1.1\r\nHost: [::1]\r\nAccept: text/event-stream\r\n\r\n".encode())
 
 
 async def half_uploads(target: Target) -> None:
     """Uploads that stop after their first piece; every other one breaks off."""
     head = (
-        f"POST {target.path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n"
+        f"POST {target.path} HTTP/1.1\r\nHost: [::1]\r\nContent-Type: application/octet-stream\r\n"
         "Content-Length: 10000000\r\n\r\n"
     )
     await _hold(target, head.encode() + b"half an upload " * 4096)

@@ -7,6 +7,9 @@ const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "none" });
 const model = `ragmesh/${collection}`;
 const messages = [{ role: "user", content: "When does the ferry leave?" }];
 
+const languageModel = async () =>
+  (await client.models.list()).data.find(each => !each.id.startsWith("ragmesh/")).id;
+
 const checks = {
   async wholeAnswers() {
     const answer = await client.chat.completions.create({ model, messages, max_tokens: 24, temperature: 0 });
@@ -41,9 +44,9 @@ const checks = {
   },
 
   async leavingAStream() { // the test looks at the model whether it stopped
-    const asked = [{ role: "user", content: "Tell everything about the ferry." }];
-    const stream = await client.chat.completions.create({ model, messages: asked, max_tokens: 1000, stream: true });
-    for await (const chunk of stream) if (chunk.choices[0].delta.content) break;
+    const prompt = "Once upon a time there was a ferry, and this is the very long story of all its journeys:";
+    const stream = await client.completions.create({ model: await languageModel(), prompt, max_tokens: 1500, stream: true });
+    for await (const chunk of stream) if (chunk.choices[0].text) break;
   },
 
   async embeddings() {
@@ -60,7 +63,7 @@ const checks = {
   },
 
   async completions() {
-    const name = (await client.models.list()).data.find(each => !each.id.startsWith("ragmesh/")).id;
+    const name = await languageModel();
     const written = await client.completions.create({ model: name, prompt: "Once upon a time", max_tokens: 8 });
     assert.ok(written.choices[0].text);
   },

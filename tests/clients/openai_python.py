@@ -7,8 +7,13 @@ import openai
 
 url, collection = sys.argv[1:]
 client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=2)
+STORY = "Once upon a time there was a ferry, and this is the very long story of all its journeys:"
 MODEL = f"ragmesh/{collection}"
 ASKED = [{"role": "user", "content": "When does the ferry leave?"}]
+
+
+def language_model() -> str:
+    return next(model.id for model in client.models.list() if not model.id.startswith("ragmesh/"))
 
 
 def whole_answers() -> None:
@@ -51,9 +56,8 @@ def the_stream_helper_of_the_sdk() -> None:
 
 def leaving_a_stream() -> None:
     """The test looks at the model whether it stopped."""
-    asked = [{"role": "user", "content": "Tell everything about the ferry."}]
-    with client.chat.completions.create(model=MODEL, messages=asked, max_tokens=1000, stream=True) as stream:
-        assert next(chunk for chunk in stream if chunk.choices[0].delta.content)
+    with client.completions.create(model=language_model(), prompt=STORY, max_tokens=1500, stream=True) as stream:
+        assert next(chunk for chunk in stream if chunk.choices[0].text)
 
 
 def embeddings() -> None:
@@ -72,7 +76,7 @@ def models() -> None:
 
 
 def completions() -> None:
-    name = next(model.id for model in client.models.list() if not model.id.startswith("ragmesh/"))
+    name = language_model()
     written = client.completions.create(model=name, prompt="Once upon a time", max_tokens=8)
     streamed = client.completions.create(model=name, prompt="Once upon a time", max_tokens=8, stream=True)
     text = "".join(chunk.choices[0].text for chunk in streamed if chunk.choices)

@@ -98,7 +98,7 @@ async def test_a_killed_supervisor_takes_its_processes_along_and_the_next_start_
     assert not alive
 
     code, output = await ragmesh("status", "--data-dir", str(data_dir))
-    assert (code, "start it with" in output) == (1, True), output
+    assert (code, "start it with" in output) == (5, True), output
 
     async with running_mesh(data_dir, **ENVIRONMENT) as mesh:
         running = processes_of(data_dir)

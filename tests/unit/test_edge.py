@@ -238,7 +238,7 @@ async def test_not_ready_names_the_service_that_is_away(edge):
     await edge.stop_services()
 
     async with asyncio.timeout(5):
-        while (response := await edge.client.get("/readyz")).status == 200:  # what was heard is kept for a moment
+        while (response := await edge.client.get("/readyz")).status == 200:  # noqa: ASYNC110 it is kept for a moment
             await asyncio.sleep(0.1)
     away = await response.json()
 

@@ -180,7 +180,9 @@ async def test_a_slow_service_slows_the_upload_down(edge):
 
 async def test_an_upload_that_breaks_off_never_looks_complete(edge):
     _, writer = await asyncio.open_connection(edge.client.host, edge.client.port)
-    writer.write(b"POST /v1/collections/c/documents?name=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\nhalf")
+    writer.write(
+        b"POST /v1/collections/c/documents?name=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\nhalf"
+    )
     await edge.documents.arrived.wait()
     writer.transport.abort()
 
