@@ -172,12 +172,24 @@ async def test_an_answer_is_streamed_and_its_citation_opens_the_source_at_the_ci
     await expect(page.locator("#source-name")).to_be_focused()
 
 
+# All are answered by one passage; the small model may miss one of them, as it is not repeatable beside other work.
+QUESTIONS = (
+    "How much may a hotel cost a night?",
+    "What is the daily allowance for meals?",
+    "Within how many days are receipts handed in?",
+)
+
+
 async def test_a_mark_in_the_text_opens_the_page_that_it_cites(mesh, visit, handbook, shoot):
     page = await visit(f"#/ask/{handbook}")
-    await ask(page, "How much may a hotel cost a night?")
-    await answered(page)
+    mark = page.get_by_role("button", name=re.compile(r"Source \d: travel-policy.md")).first
+    for question in QUESTIONS:
+        await ask(page, question)
+        await answered(page)
+        if await mark.count():
+            break
 
-    await page.get_by_role("button", name=re.compile(r"Source \d: travel-policy.md")).first.click()
+    await mark.click()
     await expect(page.locator(".source mark", has_text="140 euros a night")).to_be_in_viewport()
     await page.get_by_text("Ask next").wait_for()
     await shoot(page, "desktop")
