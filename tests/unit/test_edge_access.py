@@ -143,3 +143,35 @@ async def test_a_forgotten_route_is_for_admins():
 async def _status(edge, path: str, key: str) -> int:
     async with edge.client.get(path, headers={"X-API-Key": key}) as response:
         return response.status
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:8080"}, 200),
+        ({"Host": "localhost:8080", "Origin": "http://localhost:8080"}, 200),
+        ({"Host": "rebound.example:8080"}, 403),
+        ({"Host": "rebound.example:8080", "Origin": "http://rebound.example:8080"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "https://ours.example"}, 200),
+    ],
+)
+async def test_an_open_mesh_answers_this_machine_and_no_page_of_others(headers, status):
+    async with (
+        an_edge(cors_origins="https://ours.example") as edge,
+        edge.client.get("/v1/collections", headers=headers) as response,
+    ):
+        assert response.status == status, await response.text()
+
+
+async def test_who_waits_for_a_document_must_be_allowed_to_read_it_before_it_is_kept(closed):
+    headers = {"X-API-Key": "rm_write", "Content-Type": "application/octet-stream"}
+    path = "/v1/collections/c/documents?name=a.txt"
+
+    async with closed.client.post(f"{path}&wait=true", data=b"tea", headers=headers) as refused:
+        assert refused.status == 403
+    assert closed.documents.received == []
+    async with closed.client.post(path, data=b"tea", headers=headers) as taken:
+        assert taken.status == 202

@@ -212,3 +212,25 @@ async def test_a_download_that_breaks_off_never_looks_complete(edge):
 async def test_a_stream_has_no_head(edge, path):
     async with edge.client.head(path) as response:
         assert response.status == 405
+
+
+@pytest.mark.parametrize(
+    "head", [b"Idempotency-Key: \xff", b'Content-Disposition: form-data; name="file"; filename="\xfc.pdf"']
+)
+async def test_a_head_that_is_no_utf8_is_refused_and_told(edge, head):
+    is_form = head.startswith(b"Content-Disposition")
+    body = b"--b\r\n" + head + b"\r\n\r\ntea\r\n--b--\r\n" if is_form else b"tea"
+    kind = b"Content-Type: multipart/form-data; boundary=b" if is_form else b"Content-Type: text/plain\r\n" + head
+    reader, writer = await asyncio.open_connection(edge.client.host, edge.client.port)
+    writer.write(
+        b"POST /v1/collections/c/documents?name=a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        + kind
+        + f"\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
+
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 400"), answer
+    assert b"UTF-8" in answer
