@@ -45,7 +45,7 @@ async def _identity(request: web.Request) -> Identity:
 
 def _refuse_foreign(request: web.Request) -> None:
     """An open mesh trusts this machine. A browser on it runs pages of others too, and does what they say."""
-    host = request.url.host or ""
+    host = _host(request)
     if not is_loopback(host):
         raise PermissionDenied(
             f"an open mesh answers to localhost only, not to {host[:64]!r}: a page elsewhere may have given that "
@@ -56,6 +56,14 @@ def _refuse_foreign(request: web.Request) -> None:
         raise PermissionDenied(
             f"pages of {origin[:64]!r} may not call this mesh: RAGMESH_CORS_ORIGINS names those that may"
         )
+
+
+def _host(request: web.Request) -> str:
+    """The name by which the edge is called. Raises InvalidArgument."""
+    try:
+        return request.url.host or ""
+    except ValueError:
+        raise InvalidArgument("the Host header has no host and port that can be read", field="Host") from None
 
 
 def _credential(request: web.Request) -> str:
