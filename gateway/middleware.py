@@ -52,7 +52,7 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
         finally:
             seconds = time.perf_counter() - began
             HTTP_IN_FLIGHT.dec()
-            load.leave(failed=status >= 500)
+            load.leave(failed=status >= 500 and route != "/readyz")  # that it is not ready is an answer
             HTTP_SECONDS.labels(route, request.method, status).observe(seconds)
             _end(span, status)
             _log_access(request, route, status, seconds)
