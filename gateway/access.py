@@ -22,8 +22,6 @@ def for_everybody(handler: Handler) -> Handler:
 
 def declared(route: web.AbstractRoute) -> Need | None:
     """What a route says that it needs; None where nobody has said."""
-    if isinstance(route.resource, web.StaticResource):
-        return NOTHING  # only what every visitor may see is served as files
     return getattr(route.handler, NEEDS, None)
 
 
