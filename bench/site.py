@@ -21,7 +21,7 @@ from ragmesh.rpc.channels import open_channel
 from ragmesh.rpc.discovery import SERVICES
 from ragmesh.rpc.discovery.static import StaticDiscovery
 from ragmesh.rpc.health import SERVING, ask_health
-from ragmesh.up.plan import free_ports
+from ragmesh.up.plan import OWN, free_ports
 from ragmesh.up.servers import LOOPBACK
 
 READY_WITHIN_S = 60.0
@@ -68,7 +68,7 @@ async def scripted(folder: Path) -> AsyncIterator[Site]:
     async with AsyncExitStack() as opened:
         service = await opened.enter_async_context(_process("bench.scripted", {**told, "RAGMESH_LISTEN": query}))
         gateway = await opened.enter_async_context(
-            _process("gateway", {**told, "RAGMESH_PORT": edge.rpartition(":")[2]})
+            _process("gateway", {**told, **OWN["gateway"], "RAGMESH_PORT": edge.rpartition(":")[2]})
         )
         async with asyncio.timeout(READY_WITHIN_S):
             await _serving(query)

@@ -14,6 +14,7 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_request import BaseRequest
 from prometheus_client import Counter, Gauge
 
+from gateway.memory import Ebb
 from gateway.problem import problem
 from ragmesh.settings import Settings
 
@@ -38,6 +39,7 @@ class Connections:
         self._server = server
         self._settings = settings
         self._open: set[Connection] = set()
+        self._ebb = Ebb()
         self.most = min(settings.connections_max, _raise_file_limit(settings.connections_max) - FILES_KEPT)
 
     def __call__(self) -> "Connection":
@@ -47,12 +49,14 @@ class Connections:
         """Counts a connection; returns how many there are beyond the limit."""
         self._open.add(connection)
         OPEN.set(len(self._open))
+        self._ebb.saw(len(self._open))
         return len(self._open) - self.most
 
     def leave(self, connection: "Connection") -> None:
         """No longer counts it."""
         self._open.discard(connection)
         OPEN.set(len(self._open))
+        self._ebb.saw(len(self._open))
 
 
 class Connection(web.RequestHandler):

@@ -24,6 +24,7 @@ MODULES = {
     "admin": ("svc_admin",),
     "gateway": ("gateway",),
 }
+OWN = {"gateway": {"PYTHONMALLOC": "malloc"}}  # gives back what a crowd of connections took
 ALONE = "gateway"  # it listens on the edge's own port
 REPLICAS_MAX = 32  # of a service
 
@@ -129,7 +130,7 @@ def _backing(settings: Settings, behind: Mapping[Server, int]) -> Iterator[Progr
 def _services(settings: Settings, listening: Mapping[str, tuple[str, str]]) -> Iterator[Program]:
     for name, (service, address) in listening.items():
         module, *arguments = MODULES[service]
-        told = {**environment(settings), f"{PREFIX}LISTEN": address}
+        told = {**environment(settings), **OWN.get(service, {}), f"{PREFIX}LISTEN": address}
         yield Program(name, (sys.executable, "-m", module, *arguments), told, address)
 
 
