@@ -1,7 +1,10 @@
 """Whose request it is."""
 
+from functools import lru_cache
+
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from yarl import URL
 
 from gateway.access import NOTHING, needed
 from gateway.calls import services
@@ -45,11 +48,10 @@ async def _identity(request: web.Request) -> Identity:
 
 def _refuse_foreign(request: web.Request) -> None:
     """An open mesh trusts this machine. A browser on it runs pages of others too, and does what they say."""
-    host = _host(request)
-    if not is_loopback(host):
+    if not _is_loopback(request.host):
         raise PermissionDenied(
-            f"an open mesh answers to localhost only, not to {host[:64]!r}: a page elsewhere may have given that "
-            "name to this machine; RAGMESH_AUTH=required lets others in, with keys"
+            f"an open mesh answers to localhost only, not to {request.host[:64]!r}: a page elsewhere may have "
+            "given that name to this machine; RAGMESH_AUTH=required lets others in, with keys"
         )
     origin = request.headers.get("Origin")
     if origin and origin.partition("://")[2] != request.host and not is_allowed(request):
@@ -58,10 +60,11 @@ def _refuse_foreign(request: web.Request) -> None:
         )
 
 
-def _host(request: web.Request) -> str:
-    """The name by which the edge is called. Raises InvalidArgument."""
+@lru_cache(maxsize=1024)
+def _is_loopback(named: str) -> bool:
+    """Whether a Host header, with its port, names this machine. Raises InvalidArgument."""
     try:
-        return request.url.host or ""
+        return is_loopback(URL.build(authority=named).host or "")
     except ValueError:
         raise InvalidArgument("the Host header has no host and port that can be read", field="Host") from None
 
@@ -76,6 +79,8 @@ def _credential(request: web.Request) -> str:
 
 
 def _refuse_in_address(request: web.Request) -> None:
+    if not request.query_string:
+        return  # as most
     if named := next((name for name in IN_ADDRESS if name in request.query), None):
         raise InvalidArgument(
             f"a key in the address (?{named}=) ends in logs and histories, so it is not taken there: send it as "

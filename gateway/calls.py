@@ -34,4 +34,4 @@ SERVICES = web.AppKey("services", Services)
 
 def services(request: web.Request) -> Services:
     """The services of the application that handles a request."""
-    return request.config_dict[SERVICES]
+    return request.app[SERVICES]

@@ -73,7 +73,7 @@ async def reserve(request: web.Request, tokens: int) -> None:
     rate = _rate(per_minute)
     cost = min(tokens, per_minute)  # what costs more than a minute's tokens waits for all of them
     key = _key("tokens", identity)
-    verdict = await request.config_dict[BUCKETS].take(key, cost, rate)
+    verdict = await request.app[BUCKETS].take(key, cost, rate)
     _tell(request, "tokens", rate, verdict)
     if not verdict.allowed:
         raise ResourceExhausted(
@@ -116,7 +116,7 @@ async def _count(request: web.Request) -> None:
     if not per_minute:
         return
     rate = _rate(per_minute)
-    verdict = await request.config_dict[BUCKETS].take(_key("requests", identity), 1, rate)
+    verdict = await request.app[BUCKETS].take(_key("requests", identity), 1, rate)
     _tell(request, "requests", rate, verdict)
     if not verdict.allowed:
         raise ResourceExhausted(
@@ -134,7 +134,7 @@ def _one_more_of_the_tenant(request: web.Request) -> AbstractContextManager[None
 @contextmanager
 def _one_more(request: web.Request, what: str, most: int, refusal: str) -> Iterator[None]:
     """Counts what runs here; `most` is 0 for any number. Raises ResourceExhausted for one too many."""
-    running = request.config_dict[IN_FLIGHT]
+    running = request.app[IN_FLIGHT]
     if most and running[what] >= most:
         raise ResourceExhausted(refusal, retry_after_s=BUSY_RETRY_S)
     running[what] += 1
@@ -151,7 +151,7 @@ async def _settle(request: web.Request) -> None:
     spending = request.get(SPENDING)
     if spending and spending.used is not None and spending.used != spending.reserved:
         difference = spending.used - spending.reserved
-        await request.config_dict[BUCKETS].settle(spending.key, difference, spending.rate)
+        await request.app[BUCKETS].settle(spending.key, difference, spending.rate)
 
 
 def _rate(per_minute: int) -> Rate:

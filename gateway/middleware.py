@@ -42,7 +42,7 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
     span = begin_server_span(f"{request.method} {route}", request.headers)
     began, status = time.perf_counter(), CLIENT_LEFT
     HTTP_IN_FLIGHT.inc()
-    load = request.config_dict[LOAD]
+    load = request.app[LOAD]
     load.enter()
     with calls.bound(request_id=request_id):
         try:

@@ -131,4 +131,4 @@ WATCHES = web.AppKey("watches", Watches)
 
 def watches(request: web.Request) -> Watches:
     """The documents that the application follows."""
-    return request.config_dict[WATCHES]
+    return request.app[WATCHES]

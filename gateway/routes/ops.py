@@ -25,7 +25,7 @@ async def healthz(request: web.Request) -> web.Response:
     Operation("Whether the mesh can serve, and which part can't", shapes.Readiness, needs=NOTHING, also=(503,))
 )
 async def readyz(request: web.Request) -> web.Response:
-    parts = await request.config_dict[READINESS].parts()
+    parts = await request.app[READINESS].parts()
     ready = all(state == SERVING for state in parts.values())
     status = "ready" if ready else "not ready"
     return respond(shapes.Readiness(status=status, parts=dict(parts)), 200 if ready else 503)
@@ -40,4 +40,4 @@ async def metrics(request: web.Request) -> web.Response:
 @routes.get("/openapi.json")
 @documented(Operation("This description", media="application/json", needs=NOTHING))
 async def description(request: web.Request) -> web.Response:
-    return web.Response(text=request.config_dict[DESCRIPTION](), content_type="application/json")
+    return web.Response(text=request.app[DESCRIPTION](), content_type="application/json")

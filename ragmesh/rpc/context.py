@@ -12,11 +12,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
-import structlog
 import uuid_utils
 
 from ragmesh.access import DEFAULT_TENANT, NOBODY, Identity, the_mesh
-from ragmesh.telemetry import traces
+from ragmesh.telemetry import logs, traces
 
 TENANT_KEY = "ragmesh-tenant"
 REQUEST_ID_KEY = "x-request-id"
@@ -94,13 +93,11 @@ def enter(request_id: str, timeout_s: float | None) -> None:
     """Makes this task a call's, of nobody yet: for servers, which give each call a task of its own."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     _current.set(CallContext(NOBODY, request_id, deadline))
-    structlog.contextvars.bind_contextvars(request_id=request_id)
 
 
 def identify(identity: Identity) -> None:
     """Says whose call this task handles."""
     _current.set(replace(_current.get(), identity=identity))
-    structlog.contextvars.bind_contextvars(tenant=identity.tenant, subject=identity.subject)
 
 
 @contextmanager
@@ -108,8 +105,7 @@ def acting(identity: Identity) -> Iterator[None]:
     """Calls in the block are made for somebody: at the edge, which knows its callers itself."""
     token = _current.set(replace(_current.get(), identity=identity))
     try:
-        with structlog.contextvars.bound_contextvars(tenant=identity.tenant, subject=identity.subject):
-            yield
+        yield
     finally:
         _current.reset(token)
 
@@ -127,14 +123,25 @@ def bound(
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     call = CallContext(the_mesh(tenant), request_id or new_request_id(), deadline)
     token = _current.set(call)
-    named = structlog.contextvars.bind_contextvars(tenant=tenant, request_id=call.request_id)
     try:
         yield call
     finally:
-        structlog.contextvars.reset_contextvars(**named)
         _current.reset(token)
 
 
 def new_request_id() -> str:
     """A request id that sorts by time."""
     return str(uuid_utils.uuid7())
+
+
+def _names() -> dict[str, str]:
+    """What a log line tells of the call."""
+    here = _current.get()
+    if not here.request_id:
+        return {}
+    if here.identity is NOBODY:
+        return {"request_id": here.request_id}
+    return {"request_id": here.request_id, "tenant": here.identity.tenant, "subject": here.identity.subject}
+
+
+logs.name_calls_by(_names)

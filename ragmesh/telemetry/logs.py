@@ -9,9 +9,12 @@ sentences; document text and secrets never go into a log, nor do the variables o
 
 import logging
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 from opentelemetry import trace
+from pydantic_core import to_json
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, WrappedLogger
 
@@ -21,6 +24,7 @@ LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping(
     "exception": logging.ERROR
 }
 _process: dict[str, str] = {}
+_call: Callable[[], Mapping[str, str]] = dict
 
 
 def configure(settings: Settings) -> None:
@@ -30,10 +34,10 @@ def configure(settings: Settings) -> None:
     """
     readable = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _name_process,
+        _name_call,
         _name_trace,
     ]
     last: list[structlog.typing.Processor] = (
@@ -41,7 +45,7 @@ def configure(settings: Settings) -> None:
         if readable
         else [
             structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(_json),
         ]
     )
     structlog.configure(
@@ -89,6 +93,12 @@ def name_process(service: str) -> None:
     _process["service"] = service
 
 
+def name_calls_by(names: Callable[[], Mapping[str, str]]) -> None:
+    """Puts what `names` tells of the call that is being handled on every further line."""
+    global _call  # noqa: PLW0603 a process has one notion of a call
+    _call = names
+
+
 def _drop_below_level(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
     if LEVELS[method] < logging.getLogger().level:
         raise structlog.DropEvent
@@ -99,8 +109,16 @@ def _name_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return {**event, **_process}
 
 
+def _name_call(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return {**_call(), **event}
+
+
 def _name_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     span = trace.get_current_span().get_span_context()
     if span.is_valid:
         event["trace_id"] = trace.format_trace_id(span.trace_id)
     return event
+
+
+def _json(event: EventDict, *, default: Callable[[Any], Any]) -> str:
+    return to_json(event, fallback=default).decode()

@@ -6,6 +6,8 @@ import logging
 import pytest
 import structlog
 
+from ragmesh.access import Identity
+from ragmesh.rpc import context
 from ragmesh.settings import Settings
 from ragmesh.telemetry import logs
 
@@ -62,3 +64,15 @@ def test_a_traceback_tells_where_and_nothing_of_what_was_held(log, capsys, log_f
     told = capsys.readouterr().err
     assert "not there" in told
     assert "eyes only" not in told
+
+
+def test_a_line_tells_whose_call_it_belongs_to_and_outside_of_calls_nothing(log, capsys):
+    logger = log(log_format="json")
+
+    with context.bound(request_id="r-1"), context.acting(Identity("acme", frozenset(), "key-7")):
+        logger.info("inside")
+    logger.info("outside")
+
+    inside, outside = lines(capsys)
+    assert (inside["request_id"], inside["tenant"], inside["subject"]) == ("r-1", "acme", "key-7")
+    assert outside.keys().isdisjoint({"request_id", "tenant", "subject"})
