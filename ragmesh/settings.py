@@ -8,6 +8,7 @@ named by `RAGMESH_ENV_FILE` (default `.env`) may hold the same lines; the enviro
 """
 
 import os
+import re
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -51,6 +52,19 @@ def _networks(listed: str) -> str:
     for each in filter(None, map(str.strip, listed.split(","))):
         ip_network(each, strict=False)
     return listed
+
+
+MODEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}@[1-9][0-9]{0,8}")
+EMBEDDERS = {"multilingual": "e5-small@1", "english": "minilm-l6@1"}  # what `embedder` means
+
+
+def _model(named: str) -> str:
+    if named and not MODEL.fullmatch(named):
+        raise ValueError("it must be NAME@VERSION, for example e5-small@1, or empty")
+    return named
+
+
+ModelName = Annotated[str, AfterValidator(_model)]
 
 
 class Settings(BaseSettings):
@@ -126,6 +140,11 @@ class Settings(BaseSettings):
     embedder: Literal["multilingual", "english"] = Field(
         "multilingual", description="which embedding model the embedded Triton serves"
     )
+    embed_model: ModelName = _dynamic(
+        "", description="embedding model of searches, NAME@VERSION; empty for what RAGMESH_EMBEDDER means"
+    )
+    llm_model: ModelName = _dynamic("smollm2-135m@1", description="language model that answers, NAME@VERSION")
+    rerank_model: ModelName = _dynamic("", description="reranking model, NAME@VERSION; empty for none")
     models_dir: Path | None = Field(
         None, description="Triton's model repository; unset for one built in the data folder"
     )
@@ -239,6 +258,11 @@ class Settings(BaseSettings):
         if self.oidc_issuer and not self.oidc_audience:
             raise ValueError("oidc_issuer needs oidc_audience: tokens made for somebody else would open the mesh")
         return self
+
+    @property
+    def embedding(self) -> str:
+        """The embedding model in effect, NAME@VERSION."""
+        return self.embed_model or EMBEDDERS[self.embedder]
 
     @property
     def home(self) -> Path:

@@ -140,6 +140,9 @@ class AdminServicer(AdminServiceServicer):
 
     load_model = _later("load models while it runs")
     unload_model = _later("unload models while it runs")
+    verify_model = _later("verify models")
     promote_model = _later("promote model versions")
+    rollback_model = _later("promote model versions")
     start_reindex = _later("re-embed documents with another model")
     get_reindex = _later("re-embed documents with another model")
+    drop_index = _later("re-embed documents with another model")

@@ -3,10 +3,27 @@
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class ModelId:
+    """A version of a model, as a manifest and Triton's repository name it: e5-small@1."""
+
+    name: str
+    version: str
+
+    @classmethod
+    def parse(cls, named: str) -> Self:
+        """From NAME@VERSION."""
+        name, _, version = named.rpartition("@")
+        return cls(name, version)
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
 
 
 class Role(StrEnum):

@@ -17,13 +17,14 @@ SERVICES: Mapping[str, Mapping[Need, str]] = {
         MESH: "ResolveDocuments",
     },
     "QueryService": {
-        Scope.READ: "Search Answer Chat SuggestQuestions Complete ListChunks Embed",
+        Scope.READ: "Search Answer Chat SuggestQuestions Complete ListChunks Embed Rerank",
     },
     "AdminService": {
         Scope.READ: "ListModels",
         Scope.ADMIN: (
-            "GetMesh WatchMesh GetStats GetConfig SetConfig WatchConfig LoadModel UnloadModel PromoteModel"
-            " StartReindex GetReindex ListDeadLetters ReplayDeadLetters CreateKey ListKeys RevokeKey"
+            "GetMesh WatchMesh GetStats GetConfig SetConfig WatchConfig LoadModel UnloadModel"
+            " VerifyModel PromoteModel RollbackModel StartReindex GetReindex DropIndex"
+            " ListDeadLetters ReplayDeadLetters CreateKey ListKeys RevokeKey"
         ),
     },
     "AccessService": {MESH: "Authenticate"},

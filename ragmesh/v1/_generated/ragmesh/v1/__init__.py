@@ -39,6 +39,8 @@ __all__ = (
     "Done",
     "DownloadDocumentRequest",
     "DownloadDocumentResponse",
+    "DropIndexRequest",
+    "DropIndexResponse",
     "EmbedRequest",
     "EmbedResponse",
     "EmbedRole",
@@ -75,6 +77,7 @@ __all__ = (
     "ListModelsResponse",
     "LiveDocument",
     "LoadModelRequest",
+    "Measure",
     "Mesh",
     "Model",
     "ModelRole",
@@ -82,14 +85,19 @@ __all__ = (
     "QueryServiceServicer",
     "QueryServiceStub",
     "Reindex",
+    "ReindexState",
     "ReplayDeadLettersRequest",
     "ReplayDeadLettersResponse",
     "ReprocessDocumentRequest",
+    "RerankRequest",
+    "RerankResponse",
+    "RerankResult",
     "ResolveDocumentsRequest",
     "ResolveDocumentsResponse",
     "RetryFailedDocumentsRequest",
     "RetryFailedDocumentsResponse",
     "RevokeKeyRequest",
+    "RollbackModelRequest",
     "Scope",
     "SearchMode",
     "SearchRequest",
@@ -115,6 +123,8 @@ __all__ = (
     "UploadDocumentRequest",
     "UploadSpec",
     "Usage",
+    "VerifyModelRequest",
+    "VerifyModelResponse",
     "WatchConfigRequest",
     "WatchDocumentRequest",
     "WatchMeshRequest",
@@ -357,6 +367,57 @@ class ModelRole(betterproto2.Enum):
             "MODEL_ROLE_EMBED": 1,
             "MODEL_ROLE_RERANK": 2,
             "MODEL_ROLE_LLM": 3,
+        }
+
+
+class ReindexState(betterproto2.Enum):
+    """
+    Where a re-embedding is.
+    """
+
+    UNSPECIFIED = 0
+    """
+    Not set.
+    """
+
+    RUNNING = 1
+    """
+    Chunks are being embedded.
+    """
+
+    VERIFYING = 2
+    """
+    All are there, and are compared with what they come from.
+    """
+
+    ACTIVE = 3
+    """
+    Searches use it.
+    """
+
+    FAILED = 4
+    """
+    Given up; what was searched before is searched still.
+    """
+
+    @classmethod
+    def betterproto_value_to_renamed_proto_names(cls) -> dict[int, str]:
+        return {
+            0: "REINDEX_STATE_UNSPECIFIED",
+            1: "REINDEX_STATE_RUNNING",
+            2: "REINDEX_STATE_VERIFYING",
+            3: "REINDEX_STATE_ACTIVE",
+            4: "REINDEX_STATE_FAILED",
+        }
+
+    @classmethod
+    def betterproto_renamed_proto_names_to_value(cls) -> dict[str, int]:
+        return {
+            "REINDEX_STATE_UNSPECIFIED": 0,
+            "REINDEX_STATE_RUNNING": 1,
+            "REINDEX_STATE_VERIFYING": 2,
+            "REINDEX_STATE_ACTIVE": 3,
+            "REINDEX_STATE_FAILED": 4,
         }
 
 
@@ -793,6 +854,11 @@ class Chunk(betterproto2.Message):
     headings: "list[str]" = betterproto2.field(9, betterproto2.TYPE_STRING, repeated=True)
     """
     Headings above the passage, outermost first.
+    """
+
+    language: "str" = betterproto2.field(10, betterproto2.TYPE_STRING)
+    """
+    ISO 639-1 code of the language that it is written in; empty where that can't be told.
     """
 
 
@@ -1395,6 +1461,11 @@ class Done(betterproto2.Message):
     Where the time went.
     """
 
+    model: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Name and version of the language model that wrote it; empty where none did.
+    """
+
 
 default_message_pool.register_message("ragmesh.v1", "Done", Done)
 
@@ -1435,6 +1506,38 @@ class DownloadDocumentResponse(betterproto2.Message):
 
 
 default_message_pool.register_message("ragmesh.v1", "DownloadDocumentResponse", DownloadDocumentResponse)
+
+
+@dataclass(eq=False, repr=False)
+class DropIndexRequest(betterproto2.Message):
+    """
+    Asks to delete the vectors of a model.
+    """
+
+    model: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Which.
+    """
+
+    version: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Which version.
+    """
+
+
+default_message_pool.register_message("ragmesh.v1", "DropIndexRequest", DropIndexRequest)
+
+
+@dataclass(eq=False, repr=False)
+class DropIndexResponse(betterproto2.Message):
+    """
+    Says that they are gone.
+    """
+
+    pass
+
+
+default_message_pool.register_message("ragmesh.v1", "DropIndexResponse", DropIndexResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -2141,11 +2244,41 @@ class LoadModelRequest(betterproto2.Message):
 
     version: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
-    Which version; empty for what its configuration says.
+    Which version; empty for the newest in the repository.
     """
 
 
 default_message_pool.register_message("ragmesh.v1", "LoadModelRequest", LoadModelRequest)
+
+
+@dataclass(eq=False, repr=False)
+class Measure(betterproto2.Message):
+    """
+    A figure of a verification.
+    """
+
+    name: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    What it is, for example "recall@1".
+    """
+
+    value: "float" = betterproto2.field(2, betterproto2.TYPE_DOUBLE)
+    """
+    The version's.
+    """
+
+    present: "float | None" = betterproto2.field(3, betterproto2.TYPE_DOUBLE, optional=True)
+    """
+    That of the version in use; unset where there is none.
+    """
+
+    limit: "float" = betterproto2.field(4, betterproto2.TYPE_DOUBLE)
+    """
+    The worst that passes.
+    """
+
+
+default_message_pool.register_message("ragmesh.v1", "Measure", Measure)
 
 
 @dataclass(eq=False, repr=False)
@@ -2234,6 +2367,11 @@ class Model(betterproto2.Message):
     Longest input in tokens.
     """
 
+    percent: "int" = betterproto2.field(13, betterproto2.TYPE_UINT32)
+    """
+    Percent of its role's requests that go to it.
+    """
+
 
 default_message_pool.register_message("ragmesh.v1", "Model", Model)
 
@@ -2299,6 +2437,30 @@ class Reindex(betterproto2.Message):
     Whether it is complete and in use.
     """
 
+    state: "ReindexState" = betterproto2.field(7, betterproto2.TYPE_ENUM, default_factory=lambda: ReindexState(0))
+    """
+    Where it is.
+    """
+
+    reason: "str" = betterproto2.field(8, betterproto2.TYPE_STRING)
+    """
+    Why it failed.
+    """
+
+    created_at: "datetime.datetime | None" = betterproto2.field(
+        9, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When it was asked for.
+    """
+
+    updated_at: "datetime.datetime | None" = betterproto2.field(
+        10, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When it last got on.
+    """
+
 
 default_message_pool.register_message("ragmesh.v1", "Reindex", Reindex)
 
@@ -2346,6 +2508,76 @@ class ReprocessDocumentRequest(betterproto2.Message):
 
 
 default_message_pool.register_message("ragmesh.v1", "ReprocessDocumentRequest", ReprocessDocumentRequest)
+
+
+@dataclass(eq=False, repr=False)
+class RerankRequest(betterproto2.Message):
+    """
+    Asks how well texts answer a query.
+    """
+
+    query: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    1 to 8,192 characters.
+    """
+
+    texts: "list[str]" = betterproto2.field(2, betterproto2.TYPE_STRING, repeated=True)
+    """
+    1 to 256 texts of 1 to 32,768 characters; what exceeds the model's length is cut.
+    """
+
+    top_n: "int | None" = betterproto2.field(3, betterproto2.TYPE_UINT32, optional=True)
+    """
+    How many of the best to return; unset for all.
+    """
+
+
+default_message_pool.register_message("ragmesh.v1", "RerankRequest", RerankRequest)
+
+
+@dataclass(eq=False, repr=False)
+class RerankResponse(betterproto2.Message):
+    """
+    The texts, ordered.
+    """
+
+    results: "list[RerankResult]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    Best first.
+    """
+
+    model: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Name and version of the model.
+    """
+
+    prompt_tokens: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
+    """
+    Tokens read.
+    """
+
+
+default_message_pool.register_message("ragmesh.v1", "RerankResponse", RerankResponse)
+
+
+@dataclass(eq=False, repr=False)
+class RerankResult(betterproto2.Message):
+    """
+    How well one text answers.
+    """
+
+    index: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    Its place in the request, from 0.
+    """
+
+    score: "float" = betterproto2.field(2, betterproto2.TYPE_FLOAT)
+    """
+    From 0, not at all, to 1.
+    """
+
+
+default_message_pool.register_message("ragmesh.v1", "RerankResult", RerankResult)
 
 
 @dataclass(eq=False, repr=False)
@@ -2434,6 +2666,21 @@ default_message_pool.register_message("ragmesh.v1", "RevokeKeyRequest", RevokeKe
 
 
 @dataclass(eq=False, repr=False)
+class RollbackModelRequest(betterproto2.Message):
+    """
+    Asks to go back.
+    """
+
+    role: "ModelRole" = betterproto2.field(1, betterproto2.TYPE_ENUM, default_factory=lambda: ModelRole(0))
+    """
+    Which role.
+    """
+
+
+default_message_pool.register_message("ragmesh.v1", "RollbackModelRequest", RollbackModelRequest)
+
+
+@dataclass(eq=False, repr=False)
 class SearchRequest(betterproto2.Message):
     """
     A search.
@@ -2492,6 +2739,11 @@ class SearchResponse(betterproto2.Message):
     mode: "SearchMode" = betterproto2.field(3, betterproto2.TYPE_ENUM, default_factory=lambda: SearchMode(0))
     """
     How candidates were found: as asked, or SEARCH_MODE_DENSE where the vector store can't rank words.
+    """
+
+    model: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Name and version of the embedding model whose vectors were compared, for example "e5-small/1".
     """
 
 
@@ -2782,6 +3034,16 @@ class Timings(betterproto2.Message):
     The whole request inside the query service.
     """
 
+    queue_ms: "int" = betterproto2.field(7, betterproto2.TYPE_INT64)
+    """
+    Waiting for a turn at the models.
+    """
+
+    prompt_ms: "int" = betterproto2.field(8, betterproto2.TYPE_INT64)
+    """
+    Putting the prompt together.
+    """
+
 
 default_message_pool.register_message("ragmesh.v1", "Timings", Timings)
 
@@ -2830,6 +3092,11 @@ class UnloadModelRequest(betterproto2.Message):
     name: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
     Which.
+    """
+
+    version: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Which version.
     """
 
 
@@ -2932,6 +3199,51 @@ class Usage(betterproto2.Message):
 
 
 default_message_pool.register_message("ragmesh.v1", "Usage", Usage)
+
+
+@dataclass(eq=False, repr=False)
+class VerifyModelRequest(betterproto2.Message):
+    """
+    Asks how good a version is.
+    """
+
+    name: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Which.
+    """
+
+    version: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Which version.
+    """
+
+
+default_message_pool.register_message("ragmesh.v1", "VerifyModelRequest", VerifyModelRequest)
+
+
+@dataclass(eq=False, repr=False)
+class VerifyModelResponse(betterproto2.Message):
+    """
+    How a version did with its golden questions.
+    """
+
+    passed: "bool" = betterproto2.field(1, betterproto2.TYPE_BOOL)
+    """
+    Whether it may be used.
+    """
+
+    reason: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Why not.
+    """
+
+    measures: "list[Measure]" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    Each figure, with that of the version in use and the worst that is allowed.
+    """
+
+
+default_message_pool.register_message("ragmesh.v1", "VerifyModelResponse", VerifyModelResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -3080,7 +3392,7 @@ class AdminServiceStub:
             request_serializer=codec.encode,
             response_deserializer=codec.decoding(Model),
         )
-        """Loads a model or a version of it."""
+        """Loads a version of a model. FAILED_PRECONDITION, with the reason, where it can't be used here."""
         self.unload_model: grpc.aio.UnaryUnaryMultiCallable[UnloadModelRequest, UnloadModelResponse] = (
             channel.unary_unary(  # pyright: ignore
                 "/ragmesh.v1.AdminService/UnloadModel",
@@ -3088,25 +3400,48 @@ class AdminServiceStub:
                 response_deserializer=codec.decoding(UnloadModelResponse),
             )
         )
-        """Unloads a model."""
+        """Unloads a version that no request goes to."""
+        self.verify_model: grpc.aio.UnaryUnaryMultiCallable[VerifyModelRequest, VerifyModelResponse] = (
+            channel.unary_unary(  # pyright: ignore
+                "/ragmesh.v1.AdminService/VerifyModel",
+                request_serializer=codec.encode,
+                response_deserializer=codec.decoding(VerifyModelResponse),
+            )
+        )
+        """Puts golden questions to a version, beside the one in use, without sending it any traffic."""
         self.promote_model: grpc.aio.UnaryUnaryMultiCallable[PromoteModelRequest, Model] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.AdminService/PromoteModel",
             request_serializer=codec.encode,
             response_deserializer=codec.decoding(Model),
         )
-        """Makes a loaded version the one that is used."""
+        """Makes a version the one that is used, for all requests or for a share of them: it is loaded, warmed, and must pass
+        its golden questions first. An embedding model of another vector space needs a complete re-embedding."""
+        self.rollback_model: grpc.aio.UnaryUnaryMultiCallable[RollbackModelRequest, Model] = channel.unary_unary(  # pyright: ignore
+            "/ragmesh.v1.AdminService/RollbackModel",
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(Model),
+        )
+        """Goes back to the version that was used before, or ends a canary."""
         self.start_reindex: grpc.aio.UnaryUnaryMultiCallable[StartReindexRequest, Reindex] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.AdminService/StartReindex",
             request_serializer=codec.encode,
             response_deserializer=codec.decoding(Reindex),
         )
-        """Begins to embed every chunk anew with another model."""
+        """Begins to embed every chunk anew with another model. When all are, and checked, searches go over to them at once."""
         self.get_reindex: grpc.aio.UnaryUnaryMultiCallable[GetReindexRequest, Reindex] = channel.unary_unary(  # pyright: ignore
             "/ragmesh.v1.AdminService/GetReindex",
             request_serializer=codec.encode,
             response_deserializer=codec.decoding(Reindex),
         )
         """How far that has come."""
+        self.drop_index: grpc.aio.UnaryUnaryMultiCallable[DropIndexRequest, DropIndexResponse] = (
+            channel.unary_unary(  # pyright: ignore
+                "/ragmesh.v1.AdminService/DropIndex",
+                request_serializer=codec.encode,
+                response_deserializer=codec.decoding(DropIndexResponse),
+            )
+        )
+        """Stops keeping the vectors of a model that is not in use, and deletes them."""
         self.list_dead_letters: grpc.aio.UnaryUnaryMultiCallable[
             ListDeadLettersRequest, ListDeadLettersResponse
         ] = channel.unary_unary(  # pyright: ignore
@@ -3184,25 +3519,42 @@ class AdminServiceServicer:
         raise NotImplementedError
 
     async def load_model(self, request: "LoadModelRequest", context: grpc.aio.ServicerContext) -> "Model":
-        """Loads a model or a version of it."""
+        """Loads a version of a model. FAILED_PRECONDITION, with the reason, where it can't be used here."""
         raise NotImplementedError
 
     async def unload_model(
         self, request: "UnloadModelRequest", context: grpc.aio.ServicerContext
     ) -> "UnloadModelResponse":
-        """Unloads a model."""
+        """Unloads a version that no request goes to."""
+        raise NotImplementedError
+
+    async def verify_model(
+        self, request: "VerifyModelRequest", context: grpc.aio.ServicerContext
+    ) -> "VerifyModelResponse":
+        """Puts golden questions to a version, beside the one in use, without sending it any traffic."""
         raise NotImplementedError
 
     async def promote_model(self, request: "PromoteModelRequest", context: grpc.aio.ServicerContext) -> "Model":
-        """Makes a loaded version the one that is used."""
+        """Makes a version the one that is used, for all requests or for a share of them: it is loaded, warmed, and must pass
+        its golden questions first. An embedding model of another vector space needs a complete re-embedding."""
+        raise NotImplementedError
+
+    async def rollback_model(self, request: "RollbackModelRequest", context: grpc.aio.ServicerContext) -> "Model":
+        """Goes back to the version that was used before, or ends a canary."""
         raise NotImplementedError
 
     async def start_reindex(self, request: "StartReindexRequest", context: grpc.aio.ServicerContext) -> "Reindex":
-        """Begins to embed every chunk anew with another model."""
+        """Begins to embed every chunk anew with another model. When all are, and checked, searches go over to them at once."""
         raise NotImplementedError
 
     async def get_reindex(self, request: "GetReindexRequest", context: grpc.aio.ServicerContext) -> "Reindex":
         """How far that has come."""
+        raise NotImplementedError
+
+    async def drop_index(
+        self, request: "DropIndexRequest", context: grpc.aio.ServicerContext
+    ) -> "DropIndexResponse":
+        """Stops keeping the vectors of a model that is not in use, and deletes them."""
         raise NotImplementedError
 
     async def list_dead_letters(
@@ -3306,11 +3658,27 @@ class AdminServiceServicer:
                     response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
+            "verify_model": (
+                "VerifyModel",
+                grpc.unary_unary_rpc_method_handler(
+                    self.verify_model,
+                    request_deserializer=codec.decoding(VerifyModelRequest),
+                    response_serializer=codec.encode,
+                ),
+            ),  # pyright: ignore
             "promote_model": (
                 "PromoteModel",
                 grpc.unary_unary_rpc_method_handler(
                     self.promote_model,
                     request_deserializer=codec.decoding(PromoteModelRequest),
+                    response_serializer=codec.encode,
+                ),
+            ),  # pyright: ignore
+            "rollback_model": (
+                "RollbackModel",
+                grpc.unary_unary_rpc_method_handler(
+                    self.rollback_model,
+                    request_deserializer=codec.decoding(RollbackModelRequest),
                     response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
@@ -3327,6 +3695,14 @@ class AdminServiceServicer:
                 grpc.unary_unary_rpc_method_handler(
                     self.get_reindex,
                     request_deserializer=codec.decoding(GetReindexRequest),
+                    response_serializer=codec.encode,
+                ),
+            ),  # pyright: ignore
+            "drop_index": (
+                "DropIndex",
+                grpc.unary_unary_rpc_method_handler(
+                    self.drop_index,
+                    request_deserializer=codec.decoding(DropIndexRequest),
                     response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
@@ -3854,6 +4230,12 @@ class QueryServiceStub:
             response_deserializer=codec.decoding(EmbedResponse),
         )
         """Computes vectors with the mesh's embedding model."""
+        self.rerank: grpc.aio.UnaryUnaryMultiCallable[RerankRequest, RerankResponse] = channel.unary_unary(  # pyright: ignore
+            "/ragmesh.v1.QueryService/Rerank",
+            request_serializer=codec.encode,
+            response_deserializer=codec.decoding(RerankResponse),
+        )
+        """Scores how well texts answer a query, with the mesh's reranking model. FAILED_PRECONDITION where it has none."""
 
 
 class QueryServiceServicer:
@@ -3901,6 +4283,10 @@ class QueryServiceServicer:
 
     async def embed(self, request: "EmbedRequest", context: grpc.aio.ServicerContext) -> "EmbedResponse":
         """Computes vectors with the mesh's embedding model."""
+        raise NotImplementedError
+
+    async def rerank(self, request: "RerankRequest", context: grpc.aio.ServicerContext) -> "RerankResponse":
+        """Scores how well texts answer a query, with the mesh's reranking model. FAILED_PRECONDITION where it has none."""
         raise NotImplementedError
 
     def add_to_server(self, server: grpc.aio.Server) -> None:
@@ -3956,6 +4342,14 @@ class QueryServiceServicer:
                 "Embed",
                 grpc.unary_unary_rpc_method_handler(
                     self.embed, request_deserializer=codec.decoding(EmbedRequest), response_serializer=codec.encode
+                ),
+            ),  # pyright: ignore
+            "rerank": (
+                "Rerank",
+                grpc.unary_unary_rpc_method_handler(
+                    self.rerank,
+                    request_deserializer=codec.decoding(RerankRequest),
+                    response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
         }
