@@ -23,8 +23,8 @@ class Engines:
 async def engines(settings: Settings) -> AsyncIterator[Engines]:
     """Connects to the servers that the settings name."""
     async with (
-        TritonEmbedder(settings.triton_url) as embedder,
-        TritonLanguageModel(settings.triton_url) as llm,
+        TritonEmbedder(settings.triton_url, settings.embedding) as embedder,
+        TritonLanguageModel(settings.triton_url, settings.llm_model) as llm,
         MilvusVectors(settings.milvus_uri, settings.milvus_token.get_secret_value(), embedder.info) as vectors,
     ):
         yield Engines(embedder, llm, vectors)

@@ -7,6 +7,8 @@ vector is made from hashes of its words.
 import shutil
 from pathlib import Path
 
+from ragmesh.settings import Settings
+
 MODEL = '''"""Texts to unit vectors by hashing their words: as cheap as Triton's own overhead."""
 
 import zlib
@@ -36,10 +38,10 @@ class TritonPythonModel:
 '''
 
 
-def repository(real: Path, target: Path) -> Path:
+def repository(settings: Settings, target: Path) -> Path:
     """A model repository in `target` like the real one, but with the embedder that costs nothing."""
+    real = settings.models
     shutil.copytree(real, target, ignore=shutil.ignore_patterns("model.onnx", "*.gguf"))
-    (target / "embed" / "1" / "model.py").write_text(MODEL, encoding="utf-8")
-    weights = next((real / "llm" / "1").glob("*.gguf"))
-    (target / "llm" / "1" / weights.name).symlink_to(weights)
+    (target / settings.embedding / "1" / "model.py").write_text(MODEL, encoding="utf-8")
+    (target / settings.llm_model / "1" / "model.gguf").symlink_to(real / settings.llm_model / "1" / "model.gguf")
     return target

@@ -56,9 +56,10 @@ def main(
 
 
 async def _measure(makes: Sequence[Make], rounds: int) -> list[Measured]:
-    real = build.build(configuration.load(), lambda step, share: print(f"models {share:4.0%}: {step}"))
+    settings = configuration.load()
+    build.build(settings, lambda step, share: print(f"models {share:4.0%}: {step}"))
     with tempfile.TemporaryDirectory() as folder:
-        models = free_model.repository(real, Path(folder) / "models")
+        models = free_model.repository(settings, Path(folder) / "models")
         async with fleet(makes, models, Path(folder)) as ships:
             corpus, collection = synthetic(), f"bench-{uuid4().hex[:12]}"
             for ship in ships:

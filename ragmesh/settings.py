@@ -64,6 +64,17 @@ def _model(named: str) -> str:
     return named
 
 
+def _models(named: str) -> str:
+    return " ".join(map(_model, named.split()))
+
+
+def _canary(told: str) -> str:
+    model, _, percent = told.partition(" ")
+    if told and not (_model(model) and percent.isdecimal() and 1 <= int(percent) <= 100):
+        raise ValueError("it must be NAME@VERSION PERCENT, for example smollm2-135m@2 10, or empty")
+    return told
+
+
 ModelName = Annotated[str, AfterValidator(_model)]
 
 
@@ -143,8 +154,27 @@ class Settings(BaseSettings):
     embed_model: ModelName = _dynamic(
         "", description="embedding model of searches, NAME@VERSION; empty for what RAGMESH_EMBEDDER means"
     )
+    embed_next: ModelName = _dynamic(
+        "", description="embedding model that documents are being embedded with anew; searches go over when all are"
+    )
+    embed_also: Annotated[str, AfterValidator(_models)] = _dynamic(
+        "", description="embedding models whose vectors are kept up too, so that searches can go over to them"
+    )
     llm_model: ModelName = _dynamic("smollm2-135m@1", description="language model that answers, NAME@VERSION")
+    llm_canary: Annotated[str, AfterValidator(_canary)] = _dynamic(
+        "", description="language model that is tried on some answers, and on what percent: NAME@VERSION PERCENT"
+    )
+    llm_before: ModelName = _dynamic("", description="language model that answered before: what a rollback goes to")
+    embed_before: ModelName = _dynamic("", description="embedding model of searches before, likewise")
+    rerank_before: ModelName = _dynamic("", description="reranking model before, likewise")
+    models_refused: str = _dynamic("", description="what was rolled back by itself last, and why")
     rerank_model: ModelName = _dynamic("", description="reranking model, NAME@VERSION; empty for none")
+    models_manifest: Path | None = Field(
+        None, description="manifest of your own models, besides the one that comes with ragmesh"
+    )
+    golden: Path | None = Field(
+        None, description="golden questions that a model must pass before it is used; unset for those of ragmesh"
+    )
     models_dir: Path | None = Field(
         None, description="Triton's model repository; unset for one built in the data folder"
     )
@@ -282,7 +312,7 @@ class Settings(BaseSettings):
     @property
     def models(self) -> Path:
         """Triton's model repository in effect."""
-        return self.models_dir or self.home / "models" / self.embedder
+        return self.models_dir or self.home / "model-repository"
 
 
 DYNAMIC = frozenset(

@@ -10,7 +10,8 @@ from ragmesh.rpc.config import Live, open_config
 from ragmesh.rpc.discovery import SERVICES
 from ragmesh.rpc.server import run, serving
 from ragmesh.storage import database as sql
-from ragmesh.storage.vectors.milvus import CHANNEL_OPTIONS
+from ragmesh.storage.vectors.milvus import CHANNEL_OPTIONS, drop
+from ragmesh.storage.vectors.schema import collection_name
 from ragmesh.v1 import DocumentServiceStub
 from svc_admin.access import AccessServicer
 from svc_admin.backends import Backends
@@ -20,6 +21,7 @@ from svc_admin.instances import Instances
 from svc_admin.key_store import SqlKeys
 from svc_admin.keys import KeyRing
 from svc_admin.migrations import MIGRATIONS
+from svc_admin.models import Models
 from svc_admin.service import AdminServicer
 
 
@@ -38,14 +40,17 @@ async def main(live: Live) -> None:
         keys = KeyRing(SqlKeys(database))
         backends = Backends(triton, milvus, settings.milvus_uri)
         documents = DocumentServiceStub(channels["document"])
+        store = open_config(settings)
         servicer = AdminServicer(
-            configuration=Configuration(live, open_config(settings)),
+            configuration=Configuration(live, store),
             instances=Instances(channels),
             documents=documents,
             dead_letters=DeadLetters(documents, settings.call_timeout_s),
             keys=keys,
             backends=backends.observe,
-            models=backends.models,
+            models=Models(triton, live, store),
+            drop=lambda model: drop(milvus, collection_name(model.name, model.version)),
+            live=live,
             timeout_s=settings.call_timeout_s,
         )
         servicers = (servicer, AccessServicer(keys))

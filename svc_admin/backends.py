@@ -6,12 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from pymilvus import AsyncMilvusClient, MilvusException
 
 from ragmesh.errors import MeshError
-from ragmesh.inference.triton import ModelStatus, Triton
+from ragmesh.inference.triton import Triton
 from ragmesh.storage.vectors.capabilities import Capabilities
-from ragmesh.v1 import Backend, Health, Model, ModelRole
+from ragmesh.v1 import Backend, Health
 
 ANSWER_WITHIN_S = 2.0
-ROLES = {"embed": ModelRole.EMBED, "llm": ModelRole.LLM, "rerank": ModelRole.RERANK}
 
 
 class Backends:
@@ -29,10 +28,6 @@ class Backends:
             _probe("triton", self._triton.url, self._triton.version),
         )
 
-    async def models(self) -> list[Model]:
-        """Every version of every model. Raises Unavailable."""
-        return [_model(status) for status in await self._triton.models()]
-
     async def _milvus_detail(self) -> str:
         return Capabilities.of(str(await self._milvus.get_server_version(timeout=ANSWER_WITHIN_S))).detail
 
@@ -43,21 +38,3 @@ async def _probe(role: str, uri: str, version: Callable[[], Awaitable[str]]) -> 
             return Backend(role=role, uri=uri, health=Health.SERVING, detail=await version())
     except (MeshError, MilvusException, TimeoutError) as error:
         return Backend(role=role, uri=uri, health=Health.UNREACHABLE, detail=str(error) or "no answer in time")
-
-
-def _model(status: ModelStatus) -> Model:
-    parameters = status.parameters
-    return Model(
-        name=status.name,
-        version=status.version,
-        role=ROLES.get(status.name, ModelRole.UNSPECIFIED),
-        state=status.state,
-        reason=status.reason,
-        active=status.state == "READY",
-        weights=parameters.get("weights", ""),
-        languages=parameters.get("languages", "").split(),
-        successes=status.successes,
-        failures=status.failures,
-        dims=int(parameters.get("dims", 0)),
-        context_length=int(parameters.get("context_length") or parameters.get("max_tokens") or 0),
-    )

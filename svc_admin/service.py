@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Any
 
 import grpc
 
-from ragmesh.errors import Unimplemented
+from ragmesh.inference.port import ModelId
+from ragmesh.rpc.config import Live
 from ragmesh.rpc.context import outgoing
 from ragmesh.rpc.errors import translated
 from ragmesh.v1 import (
@@ -17,9 +17,13 @@ from ragmesh.v1 import (
     CreateKeyRequest,
     CreateKeyResponse,
     DocumentServiceStub,
+    DropIndexRequest,
+    DropIndexResponse,
     GetConfigRequest,
     GetIngestStatsRequest,
     GetMeshRequest,
+    GetReembeddingRequest,
+    GetReindexRequest,
     GetStatsRequest,
     Key,
     ListDeadLettersRequest,
@@ -28,32 +32,34 @@ from ragmesh.v1 import (
     ListKeysResponse,
     ListModelsRequest,
     ListModelsResponse,
+    LoadModelRequest,
     Mesh,
     Model,
+    PromoteModelRequest,
+    Reindex,
+    ReindexState,
     ReplayDeadLettersRequest,
     ReplayDeadLettersResponse,
     RevokeKeyRequest,
+    RollbackModelRequest,
     SetConfigRequest,
+    StartReindexRequest,
     Stats,
+    UnloadModelRequest,
+    UnloadModelResponse,
+    VerifyModelRequest,
+    VerifyModelResponse,
     WatchConfigRequest,
     WatchMeshRequest,
 )
-from svc_admin import access
+from svc_admin import access, registry
 from svc_admin.configuration import Configuration
 from svc_admin.dead_letters import DeadLetters
 from svc_admin.instances import Instances, load_by_service
 from svc_admin.keys import KeyRing
+from svc_admin.models import Models
 
 WATCH_EVERY_S = 1.0
-
-
-def _later(what: str) -> Any:
-    """A method that a later version brings."""
-
-    def refuse(*_: object) -> Any:
-        raise Unimplemented(f"this version of ragmesh can't {what} yet")
-
-    return refuse
 
 
 class AdminServicer(AdminServiceServicer):
@@ -68,7 +74,9 @@ class AdminServicer(AdminServiceServicer):
         dead_letters: DeadLetters,
         keys: KeyRing,
         backends: Callable[[], Awaitable[Sequence[Backend]]],
-        models: Callable[[], Awaitable[Sequence[Model]]],
+        models: Models,
+        drop: Callable[[ModelId], Awaitable[None]],
+        live: Live,
         timeout_s: float,
     ) -> None:
         self._configuration = configuration
@@ -78,6 +86,8 @@ class AdminServicer(AdminServiceServicer):
         self._keys = keys
         self._backends = backends
         self._models = models
+        self._drop = drop
+        self._live = live
         self._timeout_s = timeout_s
 
     async def get_mesh(self, request: GetMeshRequest, context: grpc.aio.ServicerContext) -> Mesh:
@@ -117,7 +127,8 @@ class AdminServicer(AdminServiceServicer):
     async def list_models(
         self, request: ListModelsRequest, context: grpc.aio.ServicerContext
     ) -> ListModelsResponse:
-        return ListModelsResponse(models=list(await self._models()))
+        found = await self._models.all()
+        return ListModelsResponse(models=[registry.model_message(status, self._live.now) for status in found])
 
     async def list_dead_letters(
         self, request: ListDeadLettersRequest, context: grpc.aio.ServicerContext
@@ -138,11 +149,41 @@ class AdminServicer(AdminServiceServicer):
     async def revoke_key(self, request: RevokeKeyRequest, context: grpc.aio.ServicerContext) -> Key:
         return access.message_of(await self._keys.revoke(request.id))
 
-    load_model = _later("load models while it runs")
-    unload_model = _later("unload models while it runs")
-    verify_model = _later("verify models")
-    promote_model = _later("promote model versions")
-    rollback_model = _later("promote model versions")
-    start_reindex = _later("re-embed documents with another model")
-    get_reindex = _later("re-embed documents with another model")
-    drop_index = _later("re-embed documents with another model")
+    async def load_model(self, request: LoadModelRequest, context: grpc.aio.ServicerContext) -> Model:
+        return await self._shown(await self._models.load(request.name, request.version))
+
+    async def unload_model(
+        self, request: UnloadModelRequest, context: grpc.aio.ServicerContext
+    ) -> UnloadModelResponse:
+        await self._models.unload(request.name, request.version)
+        return UnloadModelResponse()
+
+    async def verify_model(
+        self, request: VerifyModelRequest, context: grpc.aio.ServicerContext
+    ) -> VerifyModelResponse:
+        return registry.verdict_message(await self._models.verify(request.name, request.version))
+
+    async def promote_model(self, request: PromoteModelRequest, context: grpc.aio.ServicerContext) -> Model:
+        return await self._shown(await self._models.promote(request.name, request.version, request.percent))
+
+    async def rollback_model(self, request: RollbackModelRequest, context: grpc.aio.ServicerContext) -> Model:
+        return await self._shown(await self._models.roll_back(registry.role_named(request.role)))
+
+    async def start_reindex(self, request: StartReindexRequest, context: grpc.aio.ServicerContext) -> Reindex:
+        model = await self._models.begin_reembedding(request.model, request.version)
+        return Reindex(id=str(model), model=model.name, version=model.version, state=ReindexState.RUNNING)
+
+    async def get_reindex(self, request: GetReindexRequest, context: grpc.aio.ServicerContext) -> Reindex:
+        asked = GetReembeddingRequest(model=request.id)
+        with translated():
+            found = await self._documents.get_reembedding(asked, **outgoing(self._timeout_s))
+        return registry.reindex_message(found)
+
+    async def drop_index(self, request: DropIndexRequest, context: grpc.aio.ServicerContext) -> DropIndexResponse:
+        model = await self._models.stop_keeping(request.model, request.version)
+        await self._drop(model)
+        return DropIndexResponse()
+
+    async def _shown(self, model: ModelId) -> Model:
+        (status,) = [status for status in await self._models.all() if status.name == str(model)]
+        return registry.model_message(status, self._live.now)

@@ -3,15 +3,14 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from ragmesh.inference.embed import TritonEmbedder
-from ragmesh.inference.lane import at_ease
-from ragmesh.inference.port import Embedder
+from ragmesh.inference.roles import embedding_models
 from ragmesh.rpc import channels as services
-from ragmesh.rpc.config import Live
+from ragmesh.rpc.config import Live, open_config
+from ragmesh.rpc.config.switch import Switch
 from ragmesh.rpc.pressure import pressure_of
 from ragmesh.rpc.server import run, serving
 from ragmesh.settings import Settings
@@ -21,8 +20,8 @@ from ragmesh.storage.events.kafka import Brokers, KafkaConsumer
 from ragmesh.storage.events.outbox import OutboxConsumer
 from ragmesh.storage.events.port import Consumer
 from ragmesh.storage.events.relay import OutboxRelay
-from ragmesh.storage.vectors.milvus import MilvusVectors
-from ragmesh.storage.vectors.port import ChunkWriter
+from ragmesh.storage.vectors.port import ChunkKeeper
+from ragmesh.storage.vectors.spaces import Everywhere, Space, Spaces
 from svc_document.collections import Shelves
 from svc_document.documents import Library
 from svc_document.indexing import Indexer
@@ -31,6 +30,7 @@ from svc_document.leasing import LeaseKeeper
 from svc_document.migrations import MIGRATIONS
 from svc_document.parse.pool import ParsePool
 from svc_document.ports import Cutter
+from svc_document.reembed import Move
 from svc_document.service import DocumentServicer
 from svc_document.stages import RetryPolicy
 from svc_document.store.announce import Announcer, announced, silent
@@ -38,6 +38,8 @@ from svc_document.store.chores import SqlChores
 from svc_document.store.collections import SqlCollections
 from svc_document.store.documents import SqlDocuments
 from svc_document.store.leases import SqlLeases
+from svc_document.store.reembeddings import SqlReembeddings
+from svc_document.succession import Succession
 from svc_document.sweep import Sweeper
 from svc_document.upload import Uploads
 from svc_document.watch import Watchtower
@@ -55,8 +57,12 @@ class Parts:
     live: Live
     database: Database
     blobs: Blobs
-    embedder: Embedder
-    vectors: ChunkWriter
+    spaces: Callable[[], Sequence[Space]]  # those that chunks are kept in now
+
+    @property
+    def vectors(self) -> ChunkKeeper:
+        """The chunks, wherever they are kept."""
+        return Everywhere(self.spaces)
 
     @property
     def settings(self) -> Settings:
@@ -70,16 +76,15 @@ class Parts:
 
 
 @asynccontextmanager
-async def parts(live: Live, pressure: Callable[[], float] = at_ease) -> AsyncIterator[Parts]:
-    """Opens the stores, and brings the schema up to date. `pressure`: of those whom embedding lets go first."""
+async def parts(live: Live, spaces: Spaces) -> AsyncIterator[Parts]:
+    """Opens the stores, and brings the schema up to date."""
     settings = live.now
     async with (
         connect(settings.database) as database,
-        TritonEmbedder(settings.triton_url, pressure=pressure) as embedder,
-        MilvusVectors(settings.milvus_uri, settings.milvus_token.get_secret_value(), embedder.info) as vectors,
+        Switch(live, embedding_models, spaces.open_all) as switch,
     ):
         await migrate(database, MIGRATIONS)
-        yield Parts(live, database, ObjectBlobs.of(settings), embedder, vectors)
+        yield Parts(live, database, ObjectBlobs.of(settings), lambda: switch.now)
 
 
 @asynccontextmanager
@@ -94,6 +99,7 @@ async def servicer(parts: Parts) -> AsyncIterator[DocumentServicer]:
             Shelves(collections, parts.vectors),
             watchtower,
             SqlChores(parts.database),
+            SqlReembeddings(parts.database, lease_s=parts.settings.lease_s),
         )
 
 
@@ -105,7 +111,7 @@ async def worker(parts: Parts, cutter: Cutter) -> AsyncIterator[Worker]:
     policy = RetryPolicy(settings.max_attempts, settings.retry_first_delay_s, settings.retry_max_delay_s)
     async with (
         LeaseKeeper(leases, lease_s=settings.lease_s) as keeper,
-        Indexer(parts.embedder, parts.vectors, batch=settings.embed_batch) as indexer,
+        Indexer(parts.spaces, batch=settings.embed_batch) as indexer,
     ):
         ingest = Ingest(
             leases=leases,
@@ -117,6 +123,28 @@ async def worker(parts: Parts, cutter: Cutter) -> AsyncIterator[Worker]:
             policy=policy,
         )
         yield Worker(consumer(parts), ingest, at_once=settings.ingest_concurrency)
+
+
+def succession(parts: Parts, spaces: Spaces) -> Succession:
+    """The re-embedding side."""
+
+    async def opened(source: str, target: str) -> Move:
+        _, chunks = await spaces.open(source)
+        embedder, vectors = await spaces.open(target)
+        return Move(chunks, vectors, embedder)
+
+    async def lead(model: str) -> None:
+        _, vectors = await spaces.open(model)
+        await vectors.lead()
+
+    return Succession(
+        live=parts.live,
+        store=open_config(parts.settings),
+        jobs=SqlReembeddings(parts.database, lease_s=parts.settings.lease_s),
+        opened=opened,
+        lead=lead,
+        batch=parts.settings.embed_batch,
+    )
 
 
 def by_kafka(settings: Settings) -> bool:
@@ -150,7 +178,8 @@ def relay(parts: Parts) -> OutboxRelay:
 async def serve_api(live: Live) -> None:
     """Takes documents in until the process is asked to end."""
     async with (
-        parts(live) as opened,
+        Spaces(live.now) as spaces,
+        parts(live, spaces) as opened,
         servicer(opened) as service,
         serving("document", [service], live) as running,
     ):
@@ -164,7 +193,8 @@ async def serve_worker(live: Live) -> None:
     async with (
         services.connect(settings, "query") as queries,
         pressure_of(queries) as pressure,
-        parts(live, pressure) as opened,
+        Spaces(settings, pressure) as spaces,
+        parts(live, spaces) as opened,
         ParsePool.of(settings) as pool,
         worker(opened, pool) as working,
     ):
@@ -176,7 +206,8 @@ async def serve_worker(live: Live) -> None:
             every_s=settings.retry_first_delay_s,
         )
         async with serving("worker", [], live) as running, asyncio.TaskGroup() as tasks:
-            running_tasks = [tasks.create_task(working.run()), tasks.create_task(sweeper.run())]
+            runs = [working.run(), sweeper.run(), succession(opened, spaces).run()]
+            running_tasks = [tasks.create_task(run) for run in runs]
             if by_kafka(settings):
                 running_tasks.append(tasks.create_task(relay(opened).run()))
             await running.stopped()

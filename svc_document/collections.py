@@ -5,7 +5,7 @@ from operator import attrgetter
 import structlog
 
 from ragmesh.errors import FailedPrecondition, InvalidArgument
-from ragmesh.storage.vectors.port import ChunkWriter
+from ragmesh.storage.vectors.port import ChunkKeeper
 from svc_document import naming, paging
 from svc_document.model import DEFAULT_COLLECTION, Collection
 from svc_document.paging import Page
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 class Shelves:
     """The collections of all tenants; each call sees its own tenant's."""
 
-    def __init__(self, collections: Collections, vectors: ChunkWriter) -> None:
+    def __init__(self, collections: Collections, vectors: ChunkKeeper) -> None:
         self._collections = collections
         self._vectors = vectors
 

@@ -7,7 +7,7 @@ import structlog
 
 from ragmesh.errors import InvalidArgument, NotFound
 from ragmesh.storage.blobs import Blobs
-from ragmesh.storage.vectors.port import ChunkWriter
+from ragmesh.storage.vectors.port import ChunkKeeper
 from svc_document import naming, paging
 from svc_document.model import DEFAULT_COLLECTION, Collection, Document, LiveDocument, State
 from svc_document.paging import Page
@@ -22,7 +22,7 @@ RETRY_MAX = 1000
 class Library:
     """The documents of all tenants; each call sees its own tenant's."""
 
-    def __init__(self, collections: Collections, documents: Documents, blobs: Blobs, vectors: ChunkWriter) -> None:
+    def __init__(self, collections: Collections, documents: Documents, blobs: Blobs, vectors: ChunkKeeper) -> None:
         self._collections = collections
         self._documents = documents
         self._blobs = blobs
@@ -90,7 +90,7 @@ class Library:
         raise NotFound(f"there is no collection {name!r}: create it first, or list those there are")
 
 
-async def remove(document: Document, documents: Documents, blobs: Blobs, vectors: ChunkWriter) -> None:
+async def remove(document: Document, documents: Documents, blobs: Blobs, vectors: ChunkKeeper) -> None:
     """Removes what a hidden document left: its chunks, its bytes, its row. Again is no harm.
 
     The row stays while a worker's lease runs: whatever that worker still writes, a sweep finds and removes.

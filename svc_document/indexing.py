@@ -5,7 +5,7 @@ the embedder as busy with the first as with the second. While one batch is writt
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -15,7 +15,8 @@ from prometheus_client import Counter
 from ragmesh.chunk import Chunk
 from ragmesh.errors import InvalidArgument
 from ragmesh.inference.port import Embedder, Role
-from ragmesh.storage.vectors.port import ChunkWriter, Vectors
+from ragmesh.storage.vectors.port import Vectors
+from ragmesh.storage.vectors.spaces import Space
 from svc_document.leasing import Held
 from svc_document.model import Stage
 from svc_document.stages import stage
@@ -59,9 +60,9 @@ class Item:
 class Indexer:
     """Embeds and writes chunks. An async context manager: it owns tasks."""
 
-    def __init__(self, embedder: Embedder, vectors: ChunkWriter, *, batch: int) -> None:
-        self._embedder = embedder
-        self._vectors = vectors
+    def __init__(self, spaces: Callable[[], Sequence[Space]], *, batch: int) -> None:
+        """`spaces`: those that are kept at this moment."""
+        self._spaces = spaces
         self._batch = batch
         self._waiting: asyncio.Queue[Item] = asyncio.Queue(batch * BATCHES_WAITING)
         self._tasks = asyncio.TaskGroup()
@@ -104,29 +105,37 @@ class Indexer:
         return _wanted(items)
 
     async def _index(self, items: list[Item]) -> None:
-        items, vectors = await self._embed(items)
-        with stage(Stage.INDEX):
-            wanted = [place for place, item in enumerate(items) if not item.order.done.done()]
-            if not wanted:
-                return
-            items = [items[place] for place in wanted]
-            await self._vectors.upsert([item.chunk for item in items], vectors[wanted])
+        """Into every space; one that is kept from meanwhile on too."""
+        written: list[Space] = []
+        while items and (space := next((each for each in self._spaces() if each not in written), None)):
+            items = await self._write(items, space)
+            written.append(space)
         CHUNKS.inc(len(items))
         for item in items:
             item.order.note(item.chunk.ordinal)
 
-    async def _embed(self, items: list[Item]) -> tuple[list[Item], Vectors]:
+    async def _write(self, items: list[Item], space: Space) -> list[Item]:
+        """Those that were written: not what is no longer wanted, nor what the embedder refused."""
+        items, vectors = await self._embed(items, space.embedder)
+        with stage(Stage.INDEX):
+            wanted = [place for place, item in enumerate(items) if not item.order.done.done()]
+            items = [items[place] for place in wanted]
+            if items:
+                await space.vectors.upsert([item.chunk for item in items], vectors[wanted])
+        return items
+
+    async def _embed(self, items: list[Item], embedder: Embedder) -> tuple[list[Item], Vectors]:
         """Vectors of a batch; where the embedder refuses a text, only that text's document fails."""
         with stage(Stage.EMBED):
             try:
-                return items, await self._embedder.embed([item.chunk.text for item in items], Role.PASSAGE)
+                return items, await embedder.embed([item.chunk.text for item in items], Role.PASSAGE)
             except InvalidArgument:
                 if len(items) == 1:
                     raise
         good: list[tuple[Item, Vectors]] = []
         for item in items:
             try:
-                good.append((item, (await self._embed([item]))[1]))
+                good.append((item, (await self._embed([item], embedder))[1]))
             except Exception as error:  # noqa: BLE001 likewise
                 item.order.fail(error)
         return [item for item, _ in good], np.vstack([vectors for _, vectors in good]) if good else NOTHING

@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from ragmesh.chunk import Chunk
 from ragmesh.errors import MeshError
 from ragmesh.storage.blobs import Blobs
-from ragmesh.storage.vectors.port import ChunkWriter
+from ragmesh.storage.vectors.port import ChunkKeeper
 from svc_document.chunking import ChunkedDocument
 from svc_document.indexing import Indexer
 from svc_document.leasing import Held, LeaseKeeper
@@ -38,7 +38,7 @@ class Ingest:
         blobs: Blobs,
         cutter: Cutter,
         indexer: Indexer,
-        vectors: ChunkWriter,
+        vectors: ChunkKeeper,
         policy: RetryPolicy,
     ) -> None:
         self._leases = leases

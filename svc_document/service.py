@@ -13,6 +13,7 @@ from svc_document import wire
 from svc_document.collections import Shelves
 from svc_document.documents import Library
 from svc_document.ports import Chores
+from svc_document.reembed import Reembeddings
 from svc_document.upload import Spec, Uploads
 from svc_document.watch import Watchtower
 
@@ -30,6 +31,7 @@ class DocumentServicer(v1.DocumentServiceServicer):
     shelves: Shelves
     watchtower: Watchtower
     chores: Chores
+    reembeddings: Reembeddings
 
     async def upload_document(
         self, request: AsyncIterator[v1.UploadDocumentRequest], context: Context
@@ -121,6 +123,9 @@ class DocumentServicer(v1.DocumentServiceServicer):
         self, request: v1.RetryFailedDocumentsRequest, context: Context
     ) -> v1.RetryFailedDocumentsResponse:
         return v1.RetryFailedDocumentsResponse(queued=await self.library.retry_failed(request.document_ids))
+
+    async def get_reembedding(self, request: v1.GetReembeddingRequest, context: Context) -> v1.Reembedding:
+        return wire.to_reembedding_message(await self.reembeddings.get(request.model))
 
 
 async def _read_spec(requests: AsyncIterator[v1.UploadDocumentRequest]) -> Spec:

@@ -7,7 +7,7 @@ from prometheus_client import Gauge
 
 from ragmesh.errors import MeshError
 from ragmesh.storage.blobs import Blobs
-from ragmesh.storage.vectors.port import ChunkWriter
+from ragmesh.storage.vectors.port import ChunkKeeper
 from svc_document.documents import remove
 from svc_document.ports import Chores, Documents
 
@@ -24,7 +24,7 @@ class Sweeper:
     """Sweeps now and then. Several may do so at once."""
 
     def __init__(
-        self, chores: Chores, documents: Documents, blobs: Blobs, vectors: ChunkWriter, *, every_s: float
+        self, chores: Chores, documents: Documents, blobs: Blobs, vectors: ChunkKeeper, *, every_s: float
     ) -> None:
         self._chores = chores
         self._documents = documents

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from ragmesh import v1
 from ragmesh.storage.events.port import Event
 from svc_document.model import Collection, Document, Failure, LiveDocument, Queued, State, Stats
+from svc_document.reembed import Reembedding
 
 QUEUED_TOPIC = "ragmesh.documents"
 CHANGED_TOPIC = "ragmesh.documents.events"
@@ -123,3 +124,16 @@ def from_event(event: Event) -> Queued:
     """An event that was delivered."""
     message = v1.DocumentQueued.parse(event.payload)
     return Queued(message.tenant, message.document_id, message.generation, message.traceparent)
+
+
+def to_reembedding_message(reembedding: Reembedding) -> v1.Reembedding:
+    """How far a re-embedding has come."""
+    return v1.Reembedding(
+        model=reembedding.model,
+        state=reembedding.state,
+        chunks_done=reembedding.chunks_done,
+        chunks_total=reembedding.chunks_total,
+        reason=reembedding.reason,
+        created_at=reembedding.created_at,
+        updated_at=reembedding.updated_at,
+    )

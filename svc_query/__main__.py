@@ -1,23 +1,21 @@
 """The query service's process: `python -m svc_query`."""
 
-from ragmesh.inference.embed import TritonEmbedder
-from ragmesh.inference.generate import TritonLanguageModel
+from ragmesh.inference.port import LanguageModel
 from ragmesh.rpc.channels import connect
-from ragmesh.rpc.config import Live
+from ragmesh.rpc.config import Live, open_config
+from ragmesh.rpc.config.switch import Switch
 from ragmesh.rpc.server import run, serving
 from ragmesh.storage.cache.memory import MemoryCache
 from ragmesh.storage.cache.redis import RedisCache
 from ragmesh.storage.redis import open_redis
-from ragmesh.storage.vectors.milvus import MilvusVectors
+from ragmesh.storage.vectors.spaces import Spaces
 from svc_query.answers import Answers
 from svc_query.documents import RemoteDocuments
 from svc_query.flight import Unshared
-from svc_query.lookups import CachedEmbedder
-from svc_query.passages import Passages
+from svc_query.index import Indexes
+from svc_query.models import LanguageModels, chosen
 from svc_query.redis_flights import RedisFlights
-from svc_query.retrieve import Retriever
 from svc_query.service import QueryServicer
-from svc_query.suggest import Suggester
 
 
 async def main(live: Live) -> None:
@@ -25,32 +23,30 @@ async def main(live: Live) -> None:
     settings = live.now
     async with (
         open_redis(settings) as redis,
-        TritonEmbedder(settings.triton_url) as embedder,
-        TritonLanguageModel(settings.triton_url, timeout_s=settings.answer_timeout_s) as llm,
-        MilvusVectors(settings.milvus_uri, settings.milvus_token.get_secret_value(), embedder.info) as vectors,
         connect(settings, "document") as channel,
+        Spaces(settings) as spaces,
+        LanguageModels(settings, open_config(settings)) as models,
     ):
         cache = RedisCache(redis) if redis else MemoryCache(settings.cache_max_bytes)
         documents = RemoteDocuments(channel)
-        cached = CachedEmbedder(embedder, cache, settings.cache_ttl_s)
-        async with Retriever(cached, vectors, documents) as retriever:
+        async with (
+            Indexes(spaces, documents, cache, settings.cache_ttl_s) as indexes,
+            Switch(live, lambda now: now.embedding, indexes.open) as index,
+            Switch(live, chosen, models.choose) as llm,
+        ):
+
+            def model() -> LanguageModel:
+                return llm.now()
+
             answers = Answers(
-                retriever,
-                llm,
-                embedder=embedder.info,
+                lambda: index.now.retriever,
+                model,
                 documents=documents,
                 cache=cache,
                 shared=RedisFlights(redis) if redis else Unshared(),
                 live=live,
             )
-            servicer = QueryServicer(
-                retriever,
-                answers,
-                Suggester(retriever, vectors, documents),
-                Passages(vectors, documents),
-                embedder,
-                live=live,
-            )
+            servicer = QueryServicer(lambda: index.now, answers, live=live)
             async with serving("query", [servicer], live, pressure=lambda: servicer.pressure) as running:
                 await running.stopped()
 

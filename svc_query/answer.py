@@ -85,7 +85,8 @@ async def answer(
         text.timings(), embed_s=found.embed_s, search_s=found.search_s, total_s=time.perf_counter() - began
     )
     _observe(timings, text.usage)
-    yield Done(text.reason, cited(text.shown, plan.passages), timings)
+    model = f"{llm.info.name}/{llm.info.version}" if plan.is_written else ""
+    yield Done(text.reason, cited(text.shown, plan.passages), timings, model)
 
 
 async def _alone(question: Question, llm: LanguageModel, condense: Condense) -> Question:
@@ -112,6 +113,7 @@ class _Plan:
     passages: tuple[Citation, ...]
     evidence: Sequence[str]  # of each passage, what sentences without a mark may be traced to
     pieces: AsyncGenerator[Piece, None]
+    is_written: bool = False  # by a model
 
 
 def _plan(question: Question, hits: Sequence[Hit], llm: LanguageModel) -> _Plan:
@@ -133,7 +135,7 @@ def _plan(question: Question, hits: Sequence[Hit], llm: LanguageModel) -> _Plan:
     passages = _numbered(hits[: prompt.sources])
     longest = min(question.sampling.max_tokens, llm.info.context_length // 2)
     pieces = llm.generate(prompt.messages, replace(question.sampling, max_tokens=longest))
-    return _Plan(passages, [passage.chunk.text for passage in passages], pieces)
+    return _Plan(passages, [passage.chunk.text for passage in passages], pieces, is_written=True)
 
 
 def _numbered(hits: Sequence[Hit]) -> tuple[Citation, ...]:

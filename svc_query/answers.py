@@ -1,6 +1,6 @@
 """Answers, shared: from the cache, together with an equal question in flight, or written anew.
 
-answers = Answers(retriever, llm, embedder=…, documents=documents, cache=cache, shared=flights, live=live)
+answers = Answers(lambda: retriever, lambda: llm, documents=documents, cache=cache, shared=flights, live=live)
 async with aclosing(answers.ask(question)) as events: ...
 """
 
@@ -10,7 +10,7 @@ import json
 import secrets
 import time
 import unicodedata
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 
@@ -18,7 +18,7 @@ from prometheus_client import Gauge
 from pydantic import TypeAdapter, ValidationError
 
 from ragmesh.errors import DeadlineExceeded, ResourceExhausted
-from ragmesh.inference.port import EmbedderInfo, LanguageModel, Sampling
+from ragmesh.inference.port import LanguageModel, Sampling
 from ragmesh.rpc.config import Live
 from ragmesh.rpc.context import bound, request_id, tenant
 from ragmesh.storage.cache.port import Cache
@@ -33,7 +33,7 @@ from svc_query.retrieve import Retriever
 
 ANSWERS_IN_FLIGHT = Gauge("ragmesh_answers_in_flight", "Answers that are being written")
 RETRY_AFTER_S = 2.0
-WRITTEN_BY = "answers/2"  # part of every key: grows when prompts, citations or the record's form change
+WRITTEN_BY = "answers/3"  # part of every key: grows when prompts, citations or the record's form change
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +49,30 @@ class Record:
 _RECORDS = TypeAdapter(Record)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Means:
+    """What one answer is made with."""
+
+    retriever: Retriever
+    llm: LanguageModel
+
+
 class Answers:
     """Answers of this process."""
 
     def __init__(
         self,
-        retriever: Retriever,
-        llm: LanguageModel,
+        retriever: Callable[[], Retriever],
+        llm: Callable[[], LanguageModel],
         *,
-        embedder: EmbedderInfo,
         documents: Documents,
         cache: Cache,
         shared: SharedFlights,
         live: Live,
     ) -> None:
+        """`retriever` and `llm` give those of one answer, which is written with them to its end."""
         self._retriever = retriever
         self._llm = llm
-        self._embedder = embedder
         self._documents = documents
         self._cache = cache
         self._shared = shared
@@ -78,14 +85,15 @@ class Answers:
         """The events of an answer. Closing it stops the writing, unless somebody else is listening to the same."""
         began = time.perf_counter()
         collection = await self._documents.collection(question.search.tenant, question.search.collection)
-        key = self._key(question, collection)
+        means = Means(self._retriever(), self._llm())
+        key = self._key(question, collection, means)
         record = await self._recorded(key)
         LOOKUPS.labels("answer", "hit" if record else "miss").inc()
         if record:
             for event in _replayed(record, began):
                 yield event
             return
-        async with aclosing(self._flights.join(key, lambda: self._begin(question, key))) as events:
+        async with aclosing(self._flights.join(key, lambda: self._begin(question, key, means))) as events:
             async for event in events:
                 yield event
 
@@ -93,7 +101,7 @@ class Answers:
         """A text continued by the model alone, within the same limits as answers. Closing it stops the writing."""
 
         def begin() -> AsyncGenerator[AnswerEvent, None]:
-            return self._in_time(complete(prompt, sampling, self._llm))
+            return self._in_time(complete(prompt, sampling, self._llm()))
 
         async with aclosing(self._flights.join(f"completion/{secrets.token_hex(16)}", begin)) as events:
             async for event in events:
@@ -114,28 +122,29 @@ class Answers:
             )
         self._first_tokens.admit()
 
-    def _begin(self, question: Question, key: str) -> AsyncGenerator[AnswerEvent, None]:
+    def _begin(self, question: Question, key: str, means: Means) -> AsyncGenerator[AnswerEvent, None]:
         if not is_repeatable(question):
-            return self._write(question, key)
-        return self._shared.join(key, lambda: self._write_once(question, key))
+            return self._write(question, key, means)
+        return self._shared.join(key, lambda: self._write_once(question, key, means))
 
-    async def _write_once(self, question: Question, key: str) -> AsyncGenerator[AnswerEvent, None]:
+    async def _write_once(self, question: Question, key: str, means: Means) -> AsyncGenerator[AnswerEvent, None]:
         """A new answer, unless another instance has finished the same one since this one looked."""
         if record := await self._recorded(key):
             for event in _replayed(record, time.perf_counter()):
                 yield event
             return
-        async with aclosing(self._write(question, key)) as events:
+        async with aclosing(self._write(question, key, means)) as events:
             async for event in events:
                 yield event
 
-    async def _write(self, question: Question, key: str) -> AsyncGenerator[AnswerEvent, None]:
+    async def _write(self, question: Question, key: str, means: Means) -> AsyncGenerator[AnswerEvent, None]:
         """A new answer, cached before its end is told, so that nobody writes it twice."""
         events: list[AnswerEvent] = []
-        writing = answer(question, retriever=self._retriever, llm=self._llm, condense=self._live.now.condense)
+        written_by = means.llm.info
+        writing = answer(question, retriever=means.retriever, llm=means.llm, condense=self._live.now.condense)
         async with aclosing(self._in_time(writing)) as written:
             async for event in written:
-                if isinstance(event, Done) and is_repeatable(question) and self._live.now.answer_cache:
+                if isinstance(event, Done) and self._is_kept(question) and means.llm.info is written_by:
                     await self._keep(key, _record(events, event))
                 events.append(event)
                 yield event
@@ -160,6 +169,9 @@ class Answers:
         except TimeoutError:
             raise DeadlineExceeded(f"the answer took longer than {timeout_s:g} s") from None
 
+    def _is_kept(self, question: Question) -> bool:
+        return is_repeatable(question) and self._live.now.answer_cache
+
     async def _keep(self, key: str, record: Record) -> None:
         await self._cache.set(key, _RECORDS.dump_json(record), self._live.now.cache_ttl_s)
 
@@ -172,7 +184,7 @@ class Answers:
         except ValidationError:  # written by another version: as good as forgotten
             return None
 
-    def _key(self, question: Question, collection: Collection) -> str:
+    def _key(self, question: Question, collection: Collection, means: Means) -> str:
         """Equal for questions that have the same answer; for nothing else."""
         search = replace(question.search, collection=collection.id, text=normalised(question.text))
         parts = (
@@ -184,8 +196,8 @@ class Answers:
             [asdict(turn) for turn in question.history],
             question.instruction,
             self._live.now.condense,
-            (self._embedder.name, self._embedder.version),
-            (self._llm.info.name, self._llm.info.version),
+            (means.retriever.model.name, means.retriever.model.version),
+            (means.llm.info.name, means.llm.info.version),
             "" if is_repeatable(question) else secrets.token_hex(16),
         )
         return f"answer/{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"

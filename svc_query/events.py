@@ -69,6 +69,7 @@ class Done:
     finish_reason: FinishReason
     citations: tuple[Citation, ...] = ()  # those whose markers stand in the text, in order of appearance
     timings: Timings = field(default_factory=Timings)
+    model: str = ""  # name/version of the language model that wrote it; empty where none did
 
 
 AnswerEvent = Sources | Token | Usage | Done

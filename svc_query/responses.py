@@ -3,6 +3,7 @@
 from ragmesh import v1
 from ragmesh.chunk import Chunk
 from ragmesh.errors import MeshError
+from ragmesh.inference.port import EmbedderInfo
 from svc_query.conversation import Superseded, TurnEvent
 from svc_query.events import AnswerEvent, Citation, Done, FinishReason, Sources, Timings, Token, Usage
 from svc_query.passages import Part
@@ -20,12 +21,13 @@ MODES = {
 }
 
 
-def search_response(found: Retrieved, total_s: float) -> v1.SearchResponse:
+def search_response(found: Retrieved, model: EmbedderInfo, total_s: float) -> v1.SearchResponse:
     """The results, best first."""
     return v1.SearchResponse(
         results=[v1.SearchResult(chunk=_chunk(hit.chunk), score=hit.score) for hit in found.hits],
         timings=_timings(Timings(embed_s=found.embed_s, search_s=found.search_s, total_s=total_s)),
         mode=MODES[found.mode],
+        model=f"{model.name}/{model.version}",
     )
 
 
@@ -71,6 +73,7 @@ def _done(event: Done) -> v1.Done:
         finish_reason=FINISH_REASONS[event.finish_reason],
         citations=[_citation(each) for each in event.citations],
         timings=_timings(event.timings),
+        model=event.model,
     )
 
 

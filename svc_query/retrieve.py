@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragmesh.filter import Filter
-from ragmesh.inference.port import Embedder, Role
+from ragmesh.inference.port import Embedder, EmbedderInfo, Role
 from ragmesh.storage.vectors.port import ChunkSearcher, Hit, Scope, Side
 from svc_query.coalesce import Coalescer
 from svc_query.fusion import dense_weight, fuse
@@ -114,6 +114,11 @@ class Retriever:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
+
+    @property
+    def model(self) -> EmbedderInfo:
+        """Whose vectors are compared."""
+        return self._embedder.info
 
     async def retrieve(self, search: Search) -> Retrieved:
         """The best passages. Raises NotFound where there is no such collection, Unavailable, DeadlineExceeded."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 
 import grpc
@@ -16,8 +16,7 @@ from svc_query.answer import Question
 from svc_query.answers import Answers
 from svc_query.conversation import Conversation
 from svc_query.events import AnswerEvent
-from svc_query.passages import Passages
-from svc_query.ports import CountingEmbedder
+from svc_query.index import Index
 from svc_query.requests import (
     Defaults,
     parse_answer,
@@ -28,8 +27,7 @@ from svc_query.requests import (
     parse_suggest,
 )
 from svc_query.responses import answer_error, answer_event, list_chunks_response, search_response, turn_event
-from svc_query.retrieve import Mode, Retriever
-from svc_query.suggest import Suggester
+from svc_query.retrieve import Mode
 
 
 class QueryServicer(v1.QueryServiceServicer):
@@ -37,19 +35,14 @@ class QueryServicer(v1.QueryServiceServicer):
 
     def __init__(
         self,
-        retriever: Retriever,
+        index: Callable[[], Index],
         answers: Answers,
-        suggester: Suggester,
-        passages: Passages,
-        embedder: CountingEmbedder,
         *,
         live: Live,
     ) -> None:
-        self._retriever = retriever
+        """`index` gives that of one call."""
+        self._index = index
         self._answers = answers
-        self._suggester = suggester
-        self._passages = passages
-        self._embedder = embedder
         self._live = live
         self._searches = Searches(
             target_s=lambda: live.now.search_target_s,
@@ -66,8 +59,9 @@ class QueryServicer(v1.QueryServiceServicer):
         began = time.perf_counter()
         search = parse_search(request, tenant(), self._defaults())
         async with self._admitted("the search"):
-            found = await self._retriever.retrieve(search)
-        return search_response(found, time.perf_counter() - began)
+            index = self._index()
+            found = await index.retriever.retrieve(search)
+        return search_response(found, index.retriever.model, time.perf_counter() - began)
 
     async def answer(
         self, request: v1.AnswerRequest, context: grpc.aio.ServicerContext
@@ -104,7 +98,7 @@ class QueryServicer(v1.QueryServiceServicer):
         if not self._live.now.suggestions:
             raise FailedPrecondition("suggestions are switched off in this mesh (RAGMESH_SUGGESTIONS)")
         async with self._admitted("finding questions"):
-            return v1.SuggestQuestionsResponse(questions=await self._suggester.suggest(wish))
+            return v1.SuggestQuestionsResponse(questions=await self._index().suggester.suggest(wish))
 
     async def list_chunks(
         self, request: v1.ListChunksRequest, context: grpc.aio.ServicerContext
@@ -112,13 +106,14 @@ class QueryServicer(v1.QueryServiceServicer):
         """The passages of a document in their order."""
         opening = parse_list_chunks(request, tenant())
         async with self._admitted("opening the document"):
-            return list_chunks_response(await self._passages.open(opening))
+            return list_chunks_response(await self._index().passages.open(opening))
 
     async def embed(self, request: v1.EmbedRequest, context: grpc.aio.ServicerContext) -> v1.EmbedResponse:
         """Computes vectors with the mesh's embedding model."""
         texts, role = parse_embed(request)
-        vectors, tokens = await self._embedder.embed_counted(texts, role)
-        info = self._embedder.info
+        embedder = self._index().embedder
+        vectors, tokens = await embedder.embed_counted(texts, role)
+        info = embedder.info
         return v1.EmbedResponse(
             vectors=vectors.astype("<f4").tobytes(),
             dims=info.dims,

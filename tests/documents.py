@@ -21,6 +21,7 @@ from ragmesh.settings import Settings
 from ragmesh.storage.blobs import ObjectBlobs
 from ragmesh.storage.database import connect, migrate
 from ragmesh.storage.vectors.port import ChunkWriter
+from ragmesh.storage.vectors.spaces import Space
 from ragmesh.v1 import (
     Document,
     DocumentServiceStub,
@@ -202,9 +203,10 @@ async def house(folder: Path, *, writer: ChunkWriter | None = None, **settings: 
     """The service in this process, on a free port. With a `writer`, chunks go there and not into memory."""
     chosen = Settings(data_dir=folder, **(QUICK | settings))
     vectors, embedder = MemoryVectors(), HashEmbedder()
+    space = Space("hash@1", embedder, writer or vectors)
     async with connect(chosen.database) as database:
         await migrate(database, MIGRATIONS)
-        parts = Parts(Live(chosen), database, ObjectBlobs.of(chosen), embedder, writer or vectors)
+        parts = Parts(Live(chosen), database, ObjectBlobs.of(chosen), lambda: (space,))
         async with (
             servicer(parts) as service,
             serving("document", [service], Live(chosen)) as running,

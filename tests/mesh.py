@@ -73,7 +73,7 @@ async def running_mesh(data_dir: Path, *arguments: str, **environment: str) -> A
     """Starts a mesh, yields it once it says that it is ready, and stops it as Ctrl-C would."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "ragmesh.cli", "up", "--data-dir", str(data_dir), "--port", "0", *arguments),
-        env={**os.environ, "RAGMESH_MODELS_DIR": str(CACHE / "models" / "multilingual"), **environment},
+        env={**os.environ, "RAGMESH_MODELS_DIR": str(CACHE / "repository"), **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -32,7 +32,7 @@ class TritonServer:
     def __init__(self, folder: Path, embedder: Literal["multilingual", "english"] = "multilingual") -> None:
         self.url = f"127.0.0.1:{free_port()}"
         self.metrics_url = f"http://127.0.0.1:{free_port()}/metrics"
-        self.settings = Settings(data_dir=folder, models_dir=CACHE / "models" / embedder, embedder=embedder)
+        self.settings = Settings(data_dir=folder, models_dir=CACHE / "repository", embedder=embedder)
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(build, self.settings, lambda _step, _share: None)
@@ -49,6 +49,7 @@ class TritonServer:
                 **os.environ,
                 "RAGMESH_DATA_DIR": str(self.settings.home),
                 "RAGMESH_MODELS_DIR": str(self.settings.models),
+                "RAGMESH_EMBEDDER": self.settings.embedder,
                 "RAGMESH_TRITON_URL": self.url,
                 "RAGMESH_TRITON_METRICS_URL": self.metrics_url,
             },

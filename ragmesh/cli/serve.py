@@ -13,7 +13,9 @@ from ragmesh.cli.session import DataDir, Embedder, Trouble, run, settings_for
 from ragmesh.client import Client
 from ragmesh.errors import InvalidArgument
 from ragmesh.inference import build
+from ragmesh.inference.manifest import BadManifest
 from ragmesh.inference.preflight import CannotStart, installation, require_plain
+from ragmesh.inference.sources import MissingWeights
 from ragmesh.inference.weights.e5 import UnreadableWeights
 from ragmesh.rpc.auth.exposure import Exposed, require_closed
 from ragmesh.settings import Settings
@@ -33,13 +35,14 @@ Profile = Annotated[
 ]
 REFUSALS = (
     AlreadyRunning,
+    BadManifest,
     BadReplicas,
     CannotStart,
     Exposed,
+    MissingWeights,
     PortTaken,
     UnreadableWeights,
     UnusableFolder,
-    build.MissingWeights,
 )
 Board = PlainBoard | LiveBoard
 Then = Callable[[Settings], Awaitable[None]]  # what is done once the mesh is ready

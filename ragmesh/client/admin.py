@@ -9,23 +9,35 @@ from ragmesh.v1 import (
     CreateKeyRequest,
     CreateKeyResponse,
     DeadLetter,
+    DropIndexRequest,
     GetConfigRequest,
     GetMeshRequest,
+    GetReindexRequest,
     GetStatsRequest,
     Key,
     ListDeadLettersRequest,
     ListKeysRequest,
     ListModelsRequest,
+    LoadModelRequest,
     Mesh,
     Model,
+    ModelRole,
+    PromoteModelRequest,
+    Reindex,
     ReplayDeadLettersRequest,
     RevokeKeyRequest,
+    RollbackModelRequest,
     Scope,
     SetConfigRequest,
+    StartReindexRequest,
     Stats,
+    UnloadModelRequest,
+    VerifyModelRequest,
+    VerifyModelResponse,
     WatchMeshRequest,
 )
 
+MODEL_S = 600.0  # weights are read, and golden questions are answered
 WATCH_S = 24 * 3600.0  # longest watch of the mesh, where none is given
 
 
@@ -47,6 +59,47 @@ class AdminCalls(Connection):
     async def models(self, *, timeout: float | None = None) -> Sequence[Model]:
         """The models that the inference server knows."""
         return (await self._repeatable(self._admin.list_models, ListModelsRequest(), timeout)).models
+
+    async def load_model(self, model: str, *, timeout: float = MODEL_S) -> Model:
+        """Loads a version, NAME@VERSION or NAME for the newest. Raises NotFound, FailedPrecondition."""
+        name, version = _named(model)
+        return await self._call(self._admin.load_model, LoadModelRequest(name=name, version=version), timeout)
+
+    async def unload_model(self, model: str, *, timeout: float | None = None) -> None:
+        """Unloads a version that no request goes to. Raises NotFound, FailedPrecondition."""
+        name, version = _named(model)
+        await self._call(self._admin.unload_model, UnloadModelRequest(name=name, version=version), timeout)
+
+    async def verify_model(self, model: str, *, timeout: float = MODEL_S) -> VerifyModelResponse:
+        """Puts golden questions to a version. Raises NotFound, FailedPrecondition."""
+        name, version = _named(model)
+        return await self._call(self._admin.verify_model, VerifyModelRequest(name=name, version=version), timeout)
+
+    async def promote_model(self, model: str, *, percent: int | None = None, timeout: float = MODEL_S) -> Model:
+        """Lets a version take over, or `percent` of its role's requests. Raises NotFound, FailedPrecondition."""
+        name, version = _named(model)
+        request = PromoteModelRequest(name=name, version=version, percent=percent)
+        return await self._call(self._admin.promote_model, request, timeout)
+
+    async def roll_back_model(self, role: ModelRole, *, timeout: float = MODEL_S) -> Model:
+        """Ends a trial, or goes back to the version before. Raises FailedPrecondition."""
+        return await self._call(self._admin.rollback_model, RollbackModelRequest(role=role), timeout)
+
+    async def start_reindex(self, model: str, *, timeout: float = MODEL_S) -> Reindex:
+        """Begins to embed all documents with another model. Raises NotFound, FailedPrecondition."""
+        name, version = _named(model)
+        return await self._call(
+            self._admin.start_reindex, StartReindexRequest(model=name, version=version), timeout
+        )
+
+    async def reindex(self, model: str = "", *, timeout: float | None = None) -> Reindex:
+        """How far a re-embedding has come; the latest without a model. Raises NotFound."""
+        return await self._repeatable(self._admin.get_reindex, GetReindexRequest(id=model), timeout)
+
+    async def drop_index(self, model: str, *, timeout: float | None = None) -> None:
+        """Deletes the vectors of a model that is not in use. Raises NotFound, FailedPrecondition."""
+        name, version = _named(model)
+        await self._call(self._admin.drop_index, DropIndexRequest(model=name, version=version), timeout)
 
     async def config(self, *, timeout: float | None = None) -> Config:
         """The settings in effect, and where each came from."""
@@ -101,3 +154,9 @@ class AdminCalls(Connection):
     async def revoke_key(self, key_id: str, *, timeout: float | None = None) -> Key:
         """Ends a key. Raises NotFound."""
         return await self._call(self._admin.revoke_key, RevokeKeyRequest(id=key_id), timeout)
+
+
+def _named(model: str) -> tuple[str, str]:
+    """Name and version, which may be missing."""
+    name, _, version = model.partition("@")
+    return name, version

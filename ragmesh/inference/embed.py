@@ -1,6 +1,6 @@
 """Texts to vectors on Triton.
 
-async with TritonEmbedder("127.0.0.1:8001") as embedder:
+async with TritonEmbedder("127.0.0.1:8001", "e5-small@1") as embedder:
     vectors = await embedder.embed(["How do I renew a pass?"], Role.QUERY)   # (1, 384), unit length
 """
 
@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferInput
 
 from ragmesh.inference.lane import Lane, at_ease
-from ragmesh.inference.port import EmbedderInfo, Role
+from ragmesh.inference.port import EmbedderInfo, ModelId, Role
 from ragmesh.inference.triton import Triton, translated
 from ragmesh.rpc.context import time_left
 
-MODEL = "embed"
 QUESTIONS_IN_FLIGHT = 64  # as many as Triton batches
 PASSAGES_IN_FLIGHT = 2  # enough to keep the model busy; a question waits for two passages, not for a document
 
@@ -26,9 +25,12 @@ PASSAGES_IN_FLIGHT = 2  # enough to keep the model busy; a question waits for tw
 class TritonEmbedder:
     """Implements Embedder. Entering waits for the model and reads what it is."""
 
-    def __init__(self, url: str, *, timeout_s: float = 30.0, pressure: Callable[[], float] = at_ease) -> None:
+    def __init__(
+        self, url: str, model: str, *, timeout_s: float = 30.0, pressure: Callable[[], float] = at_ease
+    ) -> None:
         """`pressure`: how hard pressed questions are; passages leave them more room the harder it is."""
         self._triton = Triton(url)
+        self._model = model
         self._timeout_s = timeout_s
         self._lanes = {
             Role.QUERY: Lane(QUESTIONS_IN_FLIGHT),
@@ -37,10 +39,11 @@ class TritonEmbedder:
 
     async def __aenter__(self) -> Self:
         await self._triton.__aenter__()
-        parameters = await self._triton.wait_for_model(MODEL)
+        parameters = await self._triton.wait_for_model(self._model)
+        model = ModelId.parse(self._model)
         self._info = EmbedderInfo(
-            name=parameters["short_name"],
-            version="1",
+            name=model.name,
+            version=model.version,
             dims=int(parameters["dims"]),
             max_tokens=int(parameters["max_tokens"]),
             languages=frozenset(parameters["languages"].split()),
@@ -84,4 +87,6 @@ class TritonEmbedder:
         tensor.set_data_from_numpy(np.array([[text.encode()]], np.object_))
         async with lane.turn():
             with translated():
-                return await self._triton.client.infer(MODEL, [tensor], client_timeout=time_left(self._timeout_s))
+                return await self._triton.client.infer(
+                    self._model, [tensor], client_timeout=time_left(self._timeout_s)
+                )

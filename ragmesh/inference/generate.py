@@ -1,6 +1,6 @@
 """Messages to text on Triton, streamed.
 
-async with TritonLanguageModel("127.0.0.1:8001") as llm:
+async with TritonLanguageModel("127.0.0.1:8001", "smollm2-135m@1") as llm:
     async for piece in llm.generate([Message("user", "Name a tea.")], Sampling(max_tokens=32)):
         print(piece.text, end="")
 """
@@ -15,11 +15,10 @@ from jinja2 import Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tritonclient.grpc import InferInput
 
-from ragmesh.inference.port import LanguageModelInfo, Message, Piece, Sampling
+from ragmesh.inference.port import LanguageModelInfo, Message, ModelId, Piece, Sampling
 from ragmesh.inference.triton import Triton, translated
 from ragmesh.rpc.context import time_left
 
-MODEL = "llm"
 SILENCE_S = 1.0  # without a piece, until the model is asked whether it lives
 SIGN_OF_LIFE_S = 10.0
 
@@ -27,16 +26,18 @@ SIGN_OF_LIFE_S = 10.0
 class TritonLanguageModel:
     """Implements LanguageModel. Entering waits for the model and reads what it is."""
 
-    def __init__(self, url: str, *, timeout_s: float = 180.0) -> None:
+    def __init__(self, url: str, model: str, *, timeout_s: float = 180.0) -> None:
         self._triton = Triton(url)
+        self._model = model
         self._timeout_s = timeout_s
 
     async def __aenter__(self) -> Self:
         await self._triton.__aenter__()
-        parameters = await self._triton.wait_for_model(MODEL)
+        parameters = await self._triton.wait_for_model(self._model)
+        model = ModelId.parse(self._model)
         self._info = LanguageModelInfo(
-            name=parameters["weights"],
-            version="1",
+            name=model.name,
+            version=model.version,
             context_length=int(parameters["context_length"]),
             chat_template=parameters["chat_template"],
             languages=frozenset(parameters["languages"].split()),
@@ -82,7 +83,7 @@ class TritonLanguageModel:
 
     def _stream(self, inputs: list[InferInput], timeout_s: float) -> Any:
         return self._triton.client.stream_infer(
-            _once({"model_name": MODEL, "inputs": inputs, "enable_empty_final_response": True}),
+            _once({"model_name": self._model, "inputs": inputs, "enable_empty_final_response": True}),
             stream_timeout=time_left(timeout_s),
         )
 

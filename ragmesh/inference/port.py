@@ -37,7 +37,7 @@ class Role(StrEnum):
 class EmbedderInfo:
     """What the model repository says of the embedder in use."""
 
-    name: str  # of the weights, for example "e5-small"
+    name: str  # for example "e5-small"
     version: str
     dims: int
     max_tokens: int
@@ -50,7 +50,7 @@ class EmbedderInfo:
 class LanguageModelInfo:
     """What the model repository says of the language model in use."""
 
-    name: str
+    name: str  # for example "smollm2-135m"
     version: str
     context_length: int  # tokens, prompt and answer together
     chat_template: str  # Jinja, as in tokenizer_config.json

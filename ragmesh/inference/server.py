@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 import psutil
 import structlog
 
-from ragmesh.inference import build
 from ragmesh.inference.preflight import CannotStart, Installation, check_repository, installation
+from ragmesh.inference.roles import models
 from ragmesh.inference.watchdog import watch
 from ragmesh.rpc.config import Live
 from ragmesh.rpc.server import STOP_SIGNALS, run
@@ -32,7 +32,6 @@ log = structlog.get_logger()
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 where POSIX shared memory lives
 GRACE_S = 5.0
 PR_SET_PDEATHSIG = 1
-MODELS = ("embed", "llm")
 
 
 async def main(live: Live) -> None:
@@ -43,14 +42,15 @@ async def main(live: Live) -> None:
     try:
         triton = installation()
         check_repository(settings.models)
-    except (CannotStart, build.MissingWeights) as error:
+    except CannotStart as error:
         sys.exit(str(error))
-    if fault := await _serve(settings, triton):
+    if fault := await _serve(live, triton):
         sys.exit(fault)
 
 
-async def _serve(settings: Settings, triton: Installation) -> str | None:
+async def _serve(live: Live, triton: Installation) -> str | None:
     """Returns None when it was asked to stop, else what went wrong."""
+    settings = live.now
     backends = lay_out_backends(triton, settings.home / "run" / "triton-backends")
     region = region_prefix(settings)
     remove_regions(region)
@@ -64,7 +64,7 @@ async def _serve(settings: Settings, triton: Installation) -> str | None:
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        return await _first_of(stop.wait(), server.wait(), watch(settings.triton_url))
+        return await _first_of(stop.wait(), server.wait(), watch(settings.triton_url, live))
     finally:
         await end_group(server)
         remove_regions(region)
@@ -111,7 +111,7 @@ def command(settings: Settings, triton: Installation, backends: Path, region: st
         str(triton.root / "bin" / "tritonserver"),
         f"--model-repository={settings.models}",
         "--model-control-mode=explicit",
-        *(f"--load-model={model}" for model in MODELS),
+        *(f"--load-model={model}" for model in _present(settings)),
         f"--backend-directory={backends}",
         f"--backend-config=python,shm-region-prefix-name={region}",
         "--allow-http=false",
@@ -123,6 +123,11 @@ def command(settings: Settings, triton: Installation, backends: Path, region: st
         "--strict-readiness=false",
         f"--exit-timeout-secs={GRACE_S:.0f}",
     ]
+
+
+def _present(settings: Settings) -> list[str]:
+    """The models in use that are in the repository: with one that is not, the server would not start."""
+    return [model for model in models(settings) if (settings.models / model / "config.pbtxt").exists()]
 
 
 def environment(triton: Installation) -> dict[str, str]:

@@ -15,9 +15,9 @@ class Tokenizer:
         self._tokenizer = tokenizer
 
     @classmethod
-    def load(cls, model_repository: Path) -> Self:
-        """Reads the tokenizer of the repository's embedder. Raises FileNotFoundError where none is built."""
-        file = model_repository / "embed" / "1" / "tokenizer.json"
+    def load(cls, embedder: Path) -> Self:
+        """Reads the tokenizer of a model in the repository. Raises FileNotFoundError where it is not built."""
+        file = embedder / "1" / "tokenizer.json"
         if not file.exists():
             raise FileNotFoundError(f"{file} is not there: build the models with `ragmesh models build`")
         return cls(tokenizers.Tokenizer.from_file(str(file)))

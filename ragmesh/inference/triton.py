@@ -26,6 +26,7 @@ from ragmesh.errors import (
 log = structlog.get_logger()
 
 CALL_S = 5.0  # for everything but inference
+LOAD_S = 300.0  # large weights take their time
 STARTUP_PAUSE_S = 0.25
 SILENCE_S = 10.0  # between two log lines while waiting
 CHANNEL_ARGUMENTS = [
@@ -96,10 +97,17 @@ class Triton:
             return (await self.client.get_server_metadata(client_timeout=CALL_S)).version
 
     async def models(self) -> list[ModelStatus]:
-        """Every version of every model of the repository, by name."""
+        """Every model of the repository, by name, with what it has served."""
+        return [await self._status(entry) for entry in await self._index()]
+
+    async def names(self) -> list[str]:
+        """The models of the repository, loaded or not. Raises Unavailable."""
+        return [entry.name for entry in await self._index()]
+
+    async def _index(self) -> list[Any]:
         with translated():
             index = await self.client.get_model_repository_index(client_timeout=CALL_S)
-        return [await self._status(entry) for entry in sorted(index.models, key=lambda m: (m.name, m.version))]
+        return sorted(index.models, key=lambda entry: (entry.name, entry.version))
 
     async def _status(self, entry: Any) -> ModelStatus:
         if entry.state != "READY":
@@ -120,11 +128,28 @@ class Triton:
             failures=counts.fail.count,
         )
 
-    async def reload(self, model: str) -> None:
-        """Unloads and loads a model: the only cure for one whose Python process has died."""
+    async def is_ready(self, model: str) -> bool:
+        """Whether a model takes requests. Raises Unavailable where the server doesn't."""
+        with translated():
+            return bool(await self.client.is_model_ready(model, client_timeout=CALL_S))
+
+    async def load(self, model: str) -> None:
+        """Loads a model, or what has changed of it. What was served until then is served meanwhile.
+
+        Raises MeshError with the server's reason.
+        """
+        with translated():
+            await self.client.load_model(model, client_timeout=LOAD_S)
+
+    async def unload(self, model: str) -> None:
+        """Takes no more requests for a model, and frees what it takes when those that run are done."""
         with translated():
             await self.client.unload_model(model, client_timeout=CALL_S)
-            await self.client.load_model(model, client_timeout=60.0)
+
+    async def reload(self, model: str) -> None:
+        """Unloads and loads a model: the only cure for one whose Python process has died."""
+        await self.unload(model)
+        await self.load(model)
 
 
 BY_STATUS: Mapping[str, Callable[[str], MeshError]] = {

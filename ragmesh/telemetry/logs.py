@@ -64,7 +64,7 @@ def configure(settings: Settings) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
-    for chatty in ("aiosqlite", "alembic", "asyncio", "pymilvus"):
+    for chatty in ("aiosqlite", "alembic", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -17,12 +17,12 @@ Job = Callable[[], Work]  # is sent to the process; makes there, once, what it n
 class ReadAndCut:
     """The job of ingestion."""
 
-    models: Path  # the repository of the embedder whose tokens are counted
+    embedder: Path  # in the model repository: its tokens are counted
     measure: Measure
     text_max_chars: int
 
     def __call__(self) -> Work:
-        tokenizer = Tokenizer.load(self.models)
+        tokenizer = Tokenizer.load(self.embedder)
 
         def work(source: Source) -> ChunkedDocument:
             document = read(source, max_chars=self.text_max_chars)

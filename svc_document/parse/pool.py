@@ -41,7 +41,7 @@ class ParsePool:
     def of(cls, settings: Settings) -> Self:
         """The pool that the settings want."""
         measure = Measure(settings.chunk_tokens, settings.chunk_overlap_tokens)
-        job = ReadAndCut(settings.models, measure, settings.text_max_chars)
+        job = ReadAndCut(settings.models / settings.embedding, measure, settings.text_max_chars)
         limits = Limits(settings.parse_timeout_s, settings.parse_memory_bytes)
         return cls(job, limits, processes=settings.parse_processes)
 

@@ -103,6 +103,20 @@ upload_keys = Table(
     Index("upload_keys_age", "created_at"),
 )
 
+reembeddings = Table(
+    "reembeddings",
+    metadata,
+    Column("model", String(80), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("done_until", String(36), nullable=False),  # the last document of the first pass that is done
+    Column("chunks_done", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("token", String(36)),
+    Column("lease_until", Instant),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+)
+
 NO_ERROR: Mapping[str, None] = {
     "error_stage": None,
     "error_code": None,

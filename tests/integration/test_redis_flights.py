@@ -272,9 +272,8 @@ async def query_service(redis: Server, llm: ScriptedModel, searcher: FewChunks) 
         cache = RedisCache(link)
         async with Retriever(CachedEmbedder(embedder, cache, 60), searcher, documents) as retriever:
             yield Answers(
-                retriever,
-                llm,
-                embedder=embedder.info,
+                lambda: retriever,
+                lambda: llm,
                 documents=documents,
                 cache=cache,
                 shared=RedisFlights(link),

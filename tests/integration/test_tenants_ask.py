@@ -30,6 +30,7 @@ from ragmesh.storage.redis import RedisLink
 from ragmesh.storage.vectors.milvus import MilvusVectors
 from svc_query.answers import Answers
 from svc_query.documents import RemoteDocuments
+from svc_query.index import Index
 from svc_query.lookups import CachedEmbedder
 from svc_query.passages import Passages
 from svc_query.redis_flights import RedisFlights
@@ -187,22 +188,17 @@ async def queries(home: House, vectors: MilvusVectors, redis: Server) -> AsyncIt
         cache, documents = RedisCache(link), RemoteDocuments(home.channel)
         async with Retriever(CachedEmbedder(embedder, cache, 60), vectors, documents) as retriever:
             answers = Answers(
-                retriever,
-                Parrot(),
-                embedder=embedder.info,
+                lambda: retriever,
+                Parrot,
                 documents=documents,
                 cache=cache,
                 shared=RedisFlights(link),
                 live=live,
             )
-            servicer = QueryServicer(
-                retriever,
-                answers,
-                Suggester(retriever, vectors, documents),
-                Passages(vectors, documents),
-                embedder,
-                live=live,
+            index = Index(
+                embedder, retriever, Suggester(retriever, vectors, documents), Passages(vectors, documents)
             )
+            servicer = QueryServicer(lambda: index, answers, live=live)
             async with (
                 serving("query", [servicer], live) as running,
                 open_channel(live.now, running.address) as channel,

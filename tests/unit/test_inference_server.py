@@ -10,16 +10,20 @@ from ragmesh.settings import Settings
 TRITON = Installation(Path("/opt/triton"), Path("/opt/triton/stub"), Path("/opt/python/lib"))
 
 
-def test_the_command_follows_the_settings():
+def test_the_command_follows_the_settings_and_loads_what_is_there(tmp_path: Path):
+    for model in ("e5-small@1", "house@2"):
+        (tmp_path / model).mkdir()
+        (tmp_path / model / "config.pbtxt").touch()
     settings = Settings(
-        triton_url="127.0.0.1:9001", triton_metrics_url="http://127.0.0.1:9002/metrics", models_dir=Path("/models")
+        triton_url="127.0.0.1:9001", triton_metrics_url="http://127.0.0.1:9002/metrics", models_dir=tmp_path
     )
 
     command = server.command(settings, TRITON, Path("/backends"), "ragmesh_x_")
 
     assert command[0] == "/opt/triton/bin/tritonserver"
     assert {"--grpc-address=127.0.0.1", "--grpc-port=9001", "--metrics-port=9002"} <= set(command)
-    assert {"--model-repository=/models", "--load-model=embed", "--load-model=llm"} <= set(command)
+    assert f"--model-repository={tmp_path}" in command
+    assert [part for part in command if part.startswith("--load-model")] == ["--load-model=e5-small@1"]
     assert "--backend-config=python,shm-region-prefix-name=ragmesh_x_" in command
 
 

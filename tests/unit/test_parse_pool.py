@@ -118,7 +118,7 @@ async def test_a_job_that_cannot_start_is_a_fault_of_ours_not_of_the_document():
 
 
 async def test_documents_are_read_and_cut_beside_hostile_ones(tmp_path: Path):
-    tokenizer = tmp_path / "embed" / "1" / "tokenizer.json"
+    tokenizer = tmp_path / "e5-small@1" / "1" / "tokenizer.json"
     tokenizer.parent.mkdir(parents=True)
     tokenizer.symlink_to(
         Path(semantra_multilingual.__file__).parent / "assets/multilingual-e5-small/tokenizer.json"

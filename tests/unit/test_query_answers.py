@@ -56,9 +56,8 @@ async def house(
     async with Retriever(CachedEmbedder(embedder, cache, 60), searcher, documents) as retriever:
         live = Live(Settings(answers_max=in_flight, answer_timeout_s=timeout_s))
         answers = Answers(
-            retriever,
-            llm,
-            embedder=embedder.info,
+            lambda: retriever,
+            lambda: llm,
             documents=documents,
             cache=cache,
             shared=Unshared(),

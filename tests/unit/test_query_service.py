@@ -43,6 +43,7 @@ from ragmesh.v1 import (
 from svc_query.admission import LIMIT_FIRST
 from svc_query.answers import Answers
 from svc_query.flight import Unshared
+from svc_query.index import Index
 from svc_query.passages import Passages
 from svc_query.retrieve import Retriever
 from svc_query.service import QueryServicer
@@ -57,24 +58,22 @@ BRIDGE = passage("The bridge carries two railway tracks over the river.", docume
 async def query_service(
     llm: ScriptedModel | None = None, searcher: FewChunks | None = None
 ) -> AsyncIterator[QueryServiceStub]:
-    embedder = LetterEmbedder()
+    embedder, model = LetterEmbedder(), llm or ScriptedModel("It was completed in March 1889.")
     searcher = searcher or FewChunks([TOWER, BRIDGE])
     documents = OneCollection(searcher)
     settings = Settings()
     live = Live(settings)
     async with Retriever(embedder, searcher, documents) as retriever:
         answers = Answers(
-            retriever,
-            llm or ScriptedModel("It was completed in March 1889."),
-            embedder=embedder.info,
+            lambda: retriever,
+            lambda: model,
             documents=documents,
             shared=Unshared(),
             cache=MemoryCache(1_000_000),
             live=live,
         )
-        suggester = Suggester(retriever, searcher, documents)
-        passages = Passages(searcher, documents)
-        servicer = QueryServicer(retriever, answers, suggester, passages, embedder, live=live)
+        index = Index(embedder, retriever, Suggester(retriever, searcher, documents), Passages(searcher, documents))
+        servicer = QueryServicer(lambda: index, answers, live=live)
         async with (
             serving("query", [servicer], live) as running,
             open_channel(settings, running.address) as channel,

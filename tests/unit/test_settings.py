@@ -74,7 +74,7 @@ def test_what_is_not_set_lies_in_the_data_folder(monkeypatch, tmp_path):
 
     assert settings.database == f"sqlite+aiosqlite:///{tmp_path}/ragmesh.db"
     assert settings.blobs == f"file://{tmp_path}/blobs"
-    assert settings.models == tmp_path / "models" / "multilingual"
+    assert settings.models == tmp_path / "model-repository"
 
 
 def test_the_common_names_of_log_level_and_trace_endpoint_are_honoured(monkeypatch):

@@ -14,7 +14,7 @@ SERVICES: Mapping[str, Mapping[Need, str]] = {
         Scope.READ: "GetDocument ListDocuments WatchDocument DownloadDocument GetCollection ListCollections",
         Scope.WRITE: "UploadDocument DeleteDocument ReprocessDocument CreateCollection DeleteCollection",
         Scope.ADMIN: "GetIngestStats ListFailedDocuments RetryFailedDocuments",
-        MESH: "ResolveDocuments",
+        MESH: "ResolveDocuments GetReembedding",
     },
     "QueryService": {
         Scope.READ: "Search Answer Chat SuggestQuestions Complete ListChunks Embed Rerank",

@@ -7,7 +7,8 @@ async with MilvusVectors("http://127.0.0.1:19530", "", embedder.info) as vectors
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from operator import attrgetter
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -77,6 +78,7 @@ class MilvusVectors:
         self._uri = uri
         self._token = token
         self._embedder = embedder
+        self._collection = collection_name(embedder.name, embedder.version)
         self._timeout_s = timeout_s
         self._startup_s = startup_s
         self._setting_up = asyncio.Lock()
@@ -106,10 +108,12 @@ class MilvusVectors:
         if not rows:
             return
         if self._upserts:
-            await self._call(lambda: self._client.upsert(ALIAS, rows, retry_times=0))
+            await self._call(lambda: self._client.upsert(self._collection, rows, retry_times=0))
             return
-        await self._call(lambda: self._client.delete(ALIAS, ids=[row["chunk_id"] for row in rows], retry_times=0))
-        await self._call(lambda: self._client.insert(ALIAS, rows, retry_times=0))
+        await self._call(
+            lambda: self._client.delete(self._collection, ids=[row["chunk_id"] for row in rows], retry_times=0)
+        )
+        await self._call(lambda: self._client.insert(self._collection, rows, retry_times=0))
 
     async def count(self, collection_id: str, document_id: str, generation: int) -> int:
         """How many chunks of a generation every search that begins from now on can see."""
@@ -141,7 +145,12 @@ class MilvusVectors:
         where = f"{expression(scope)} and ordinal < {SAMPLED_ORDINALS}"
         rows = await self._call(
             lambda: self._client.query(
-                ALIAS, where, output_fields=READ_FIELDS, limit=limit, consistency_level=SEARCH, retry_times=0
+                self._collection,
+                where,
+                output_fields=READ_FIELDS,
+                limit=limit,
+                consistency_level=SEARCH,
+                retry_times=0,
             )
         )
         return sorted(map(chunk_of, rows), key=attrgetter("chunk_id"))
@@ -153,7 +162,7 @@ class MilvusVectors:
             where += f" and page == {page}"
         rows = await self._call(
             lambda: self._client.query(
-                ALIAS,
+                self._collection,
                 where,
                 output_fields=READ_FIELDS,
                 limit=len(ordinals),
@@ -167,10 +176,35 @@ class MilvusVectors:
         """How many chunks come before a page: the ordinal that its first one has, if it has any."""
         return await self._count(f"{_edition(edition)} and page < {page}", SEARCH)
 
+    async def require_leader(self, kept: Collection[str]) -> None:
+        """Makes this collection the one that the alias names, if there is none yet.
+
+        Raises FailedPrecondition where the alias names one that is not kept up: searches would find nothing.
+        """
+        leader = await self._administer(self._led_by)
+        if leader is None:
+            await self._administer(self._lead)
+        elif leader not in kept:
+            raise FailedPrecondition(
+                f"the documents were indexed as {leader}, but the embedding model in use writes "
+                f"{self._collection}: start with the model that indexed them and re-embed "
+                "(`ragmesh models reindex`), or with another data folder"
+            )
+
+    async def lead(self) -> None:
+        """Points the alias at this collection, at once."""
+        await self._administer(self._lead)
+
+    async def _administer(self, call: Callable[[], Result]) -> Result:
+        try:
+            return await asyncio.to_thread(call)
+        except (MilvusException, grpc.RpcError) as error:
+            raise _translated(error) from error
+
     async def _count(self, where: str, consistency: str) -> int:
         found = await self._call(
             lambda: self._client.query(
-                ALIAS, where, output_fields=["count(*)"], consistency_level=consistency, retry_times=0
+                self._collection, where, output_fields=["count(*)"], consistency_level=consistency, retry_times=0
             )
         )
         return int(found[0]["count(*)"])
@@ -179,7 +213,7 @@ class MilvusVectors:
         where = expression(scope)
         found = await self._call(
             lambda: self._client.search(
-                ALIAS,
+                self._collection,
                 data,
                 where,
                 limit,
@@ -193,7 +227,7 @@ class MilvusVectors:
 
     async def _delete(self, where: str) -> None:
         await self._call(
-            lambda: self._client.delete(ALIAS, filter=where, consistency_level=READ_BACK, retry_times=0)
+            lambda: self._client.delete(self._collection, filter=where, consistency_level=READ_BACK, retry_times=0)
         )
 
     async def _call(self, call: Callable[[], Awaitable[Result]]) -> Result:
@@ -231,10 +265,9 @@ class MilvusVectors:
         With the synchronous client: to create an index, the asynchronous one asks for a time stamp, which Milvus
         Lite does not give.
         """
-        client: Any = MilvusClient(self._uri, token=self._token, timeout=self._timeout_s)
-        try:
+        name = self._collection
+        with self._administering() as client:
             server = Capabilities.of(str(client.get_server_version()))
-            name = collection_name(self._embedder)
             if not client.has_collection(name):
                 client.create_collection(name, schema=schema(self._embedder.dims, bm25=server.bm25))
             bm25 = any(field["name"] == WORDS for field in client.describe_collection(name)["fields"])
@@ -242,10 +275,7 @@ class MilvusVectors:
             if len(client.list_indexes(name)) < len(wanted):
                 client.create_index(name, wanted)
             client.load_collection(name)
-            self._check_alias(client, name)
             self._adapt(server, bm25=bm25)
-        finally:
-            client.close()
 
     def _adapt(self, server: Capabilities, *, bm25: bool) -> None:
         """To the server, and to a collection that an older one made."""
@@ -256,18 +286,40 @@ class MilvusVectors:
         self._upserts = server.upserts
         self._ranks_words = bm25
 
-    def _check_alias(self, client: Any, name: str) -> None:
-        """Points the alias at the collection if it is new. Moving it is for a re-embedding, when it is complete."""
+    def _led_by(self) -> str | None:
+        """The collection that the alias names; None where nothing was ever written."""
+        with self._administering() as client:
+            try:
+                return str(client.describe_alias(ALIAS)["collection_name"])
+            except MilvusException:
+                return None
+
+    def _lead(self) -> None:
+        leader = self._led_by()
+        with self._administering() as client:
+            if leader is None:
+                client.create_alias(self._collection, ALIAS)
+            elif leader != self._collection:
+                client.alter_alias(self._collection, ALIAS)
+
+    @contextmanager
+    def _administering(self) -> Iterator[Any]:
+        """The synchronous client: see `_set_up`."""
+        client: Any = MilvusClient(
+            self._uri, token=self._token, timeout=self._timeout_s, grpc_options=CHANNEL_OPTIONS
+        )
         try:
-            present = str(client.describe_alias(ALIAS)["collection_name"])
-        except MilvusException:
-            client.create_alias(name, ALIAS)
-            return
-        if present != name:
-            raise FailedPrecondition(
-                f"the documents were indexed as {present}, but the embedding model in use writes {name}: "
-                "start with the model that indexed them, or with another data folder"
-            )
+            yield client
+        finally:
+            client.close()
+
+
+async def drop(client: AsyncMilvusClient, collection: str) -> None:
+    """Deletes a collection, and all that is in it. Raises Unavailable."""
+    try:
+        await client.drop_collection(collection)
+    except (MilvusException, grpc.RpcError) as error:
+        raise _translated(error) from error
 
 
 def _document(collection_id: str, document_id: str) -> str:

@@ -46,15 +46,11 @@ class Hit:
     score: float
 
 
-class ChunkWriter(Protocol):
-    """The half that ingestion needs. Every method is idempotent.
+class ChunkKeeper(Protocol):
+    """What needs no vectors. Every method is idempotent.
 
     Searches may see what was written or deleted a moment later, but nothing older than what `count` has told.
     """
-
-    async def upsert(self, chunks: Sequence[Chunk], vectors: Vectors) -> None:
-        """Writes chunks with their vectors, shape (len(chunks), dims)."""
-        ...
 
     async def count(self, collection_id: str, document_id: str, generation: int) -> int:
         """How many chunks of a generation every search that begins from now on can see."""
@@ -68,6 +64,14 @@ class ChunkWriter(Protocol):
 
     async def delete_collection(self, collection_id: str) -> None:
         """Deletes every chunk of a collection."""
+        ...
+
+
+class ChunkWriter(ChunkKeeper, Protocol):
+    """The half that ingestion needs."""
+
+    async def upsert(self, chunks: Sequence[Chunk], vectors: Vectors) -> None:
+        """Writes chunks with their vectors, shape (len(chunks), dims)."""
         ...
 
 
@@ -98,3 +102,7 @@ class ChunkSearcher(Protocol):
     async def count_before(self, edition: Edition, page: int) -> int:
         """How many chunks come before a page: the ordinal that its first one has, if it has any."""
         ...
+
+
+class ChunkStore(ChunkWriter, ChunkSearcher, Protocol):
+    """Both."""

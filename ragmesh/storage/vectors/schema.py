@@ -12,7 +12,6 @@ from pymilvus.milvus_client.index import IndexParams
 
 from ragmesh.chunk import Chunk
 from ragmesh.errors import InvalidArgument
-from ragmesh.inference.port import EmbedderInfo
 
 VARCHAR_MAX_BYTES = 65_535
 JSON_MAX_BYTES = 65_536
@@ -45,9 +44,9 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]+")
 Row = Mapping[str, Any]  # as pymilvus takes and gives it
 
 
-def collection_name(embedder: EmbedderInfo) -> str:
+def collection_name(model: str, version: str) -> str:
     """One Milvus collection for each version of an embedding model."""
-    return _NOT_IN_NAMES.sub("_", f"chunks_{embedder.name}_{embedder.version}")
+    return _NOT_IN_NAMES.sub("_", f"chunks_{model}_{version}")
 
 
 def schema(dims: int, *, bm25: bool) -> CollectionSchema:

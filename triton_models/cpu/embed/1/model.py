@@ -1,4 +1,4 @@
-"""A sentence embedder in ONNX, for Triton's Python backend: text [n, 1] -> embedding [n, 384], num_tokens [n, 1].
+"""A sentence embedder in ONNX, for Triton's Python backend: text [n, 1] -> embedding [n, dims], num_tokens [n, 1].
 
 Texts run through the model one by one. On a CPU that is as fast as a batch for short texts and twice as fast for
 long ones, which padding makes longer still; and the quantised model then gives a text the same vector in any
@@ -18,6 +18,18 @@ import triton_python_backend_utils as pb_utils
 from tokenizers import Tokenizer
 
 
+def unit(vectors):
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+# What a model leaves to do: nothing, or to make one vector of those of all tokens. No text here is padded.
+POOLINGS = {
+    "none": lambda vectors: vectors,
+    "mean": lambda vectors: unit(vectors.mean(axis=1)),
+    "first": lambda vectors: unit(vectors[:, 0]),
+}
+
+
 class TritonPythonModel:
     """Triton calls initialize once, then execute with whatever its dynamic batcher has gathered."""
 
@@ -33,6 +45,9 @@ class TritonPythonModel:
         self.session = onnxruntime.InferenceSession(
             folder / "model.onnx", session_options(int(parameters["threads"])), providers=["CPUExecutionProvider"]
         )
+        self.inputs = {wanted.name for wanted in self.session.get_inputs()}
+        self.output = parameters["output"]
+        self.pooled = POOLINGS[parameters["pooling"]]
 
     def execute(self, requests):
         return [self.respond(request) for request in requests]
@@ -51,8 +66,10 @@ class TritonPythonModel:
 
     def embed(self, ids):
         tokens = np.array([ids], np.int64)
-        feed = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
-        return self.session.run(["embedding"], feed)[0]
+        ones = np.ones_like(tokens)
+        feed = {"input_ids": tokens, "attention_mask": ones, "token_type_ids": ones - 1}
+        (result,) = self.session.run([self.output], {name: feed[name] for name in self.inputs})
+        return self.pooled(result.astype(np.float32))
 
 
 def end_with_server():

@@ -52,6 +52,7 @@ __all__ = (
     "GetIngestStatsRequest",
     "GetInstanceRequest",
     "GetMeshRequest",
+    "GetReembeddingRequest",
     "GetReindexRequest",
     "GetStatsRequest",
     "Health",
@@ -84,6 +85,7 @@ __all__ = (
     "PromoteModelRequest",
     "QueryServiceServicer",
     "QueryServiceStub",
+    "Reembedding",
     "Reindex",
     "ReindexState",
     "ReplayDeadLettersRequest",
@@ -1684,6 +1686,21 @@ default_message_pool.register_message("ragmesh.v1", "GetMeshRequest", GetMeshReq
 
 
 @dataclass(eq=False, repr=False)
+class GetReembeddingRequest(betterproto2.Message):
+    """
+    Asks for a re-embedding.
+    """
+
+    model: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The embedding model, as NAME@VERSION; empty for the latest.
+    """
+
+
+default_message_pool.register_message("ragmesh.v1", "GetReembeddingRequest", GetReembeddingRequest)
+
+
+@dataclass(eq=False, repr=False)
 class GetReindexRequest(betterproto2.Message):
     """
     Asks how far a re-embedding is.
@@ -2399,6 +2416,55 @@ class PromoteModelRequest(betterproto2.Message):
 
 
 default_message_pool.register_message("ragmesh.v1", "PromoteModelRequest", PromoteModelRequest)
+
+
+@dataclass(eq=False, repr=False)
+class Reembedding(betterproto2.Message):
+    """
+    A re-embedding, as the workers keep it.
+    """
+
+    model: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The embedding model, as NAME@VERSION.
+    """
+
+    state: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    "running", "verifying", "active" or "failed".
+    """
+
+    chunks_done: "int" = betterproto2.field(3, betterproto2.TYPE_INT64)
+    """
+    Chunks that have their new vector.
+    """
+
+    chunks_total: "int" = betterproto2.field(4, betterproto2.TYPE_INT64)
+    """
+    Chunks of all searchable documents.
+    """
+
+    reason: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    Why it failed.
+    """
+
+    created_at: "datetime.datetime | None" = betterproto2.field(
+        6, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When it was begun.
+    """
+
+    updated_at: "datetime.datetime | None" = betterproto2.field(
+        7, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True
+    )
+    """
+    When it last got on.
+    """
+
+
+default_message_pool.register_message("ragmesh.v1", "Reembedding", Reembedding)
 
 
 @dataclass(eq=False, repr=False)
@@ -3888,6 +3954,14 @@ class DocumentServiceStub:
             response_deserializer=codec.decoding(RetryFailedDocumentsResponse),
         )
         """Queues documents again that were given up, of all tenants: for operators."""
+        self.get_reembedding: grpc.aio.UnaryUnaryMultiCallable[GetReembeddingRequest, Reembedding] = (
+            channel.unary_unary(  # pyright: ignore
+                "/ragmesh.v1.DocumentService/GetReembedding",
+                request_serializer=codec.encode,
+                response_deserializer=codec.decoding(Reembedding),
+            )
+        )
+        """Tells how far the re-embedding for a model has come, or NOT_FOUND: for the admin service."""
 
 
 class DocumentServiceServicer:
@@ -3987,6 +4061,12 @@ class DocumentServiceServicer:
         self, request: "RetryFailedDocumentsRequest", context: grpc.aio.ServicerContext
     ) -> "RetryFailedDocumentsResponse":
         """Queues documents again that were given up, of all tenants: for operators."""
+        raise NotImplementedError
+
+    async def get_reembedding(
+        self, request: "GetReembeddingRequest", context: grpc.aio.ServicerContext
+    ) -> "Reembedding":
+        """Tells how far the re-embedding for a model has come, or NOT_FOUND: for the admin service."""
         raise NotImplementedError
 
     def add_to_server(self, server: grpc.aio.Server) -> None:
@@ -4109,6 +4189,14 @@ class DocumentServiceServicer:
                 grpc.unary_unary_rpc_method_handler(
                     self.retry_failed_documents,
                     request_deserializer=codec.decoding(RetryFailedDocumentsRequest),
+                    response_serializer=codec.encode,
+                ),
+            ),  # pyright: ignore
+            "get_reembedding": (
+                "GetReembedding",
+                grpc.unary_unary_rpc_method_handler(
+                    self.get_reembedding,
+                    request_deserializer=codec.decoding(GetReembeddingRequest),
                     response_serializer=codec.encode,
                 ),
             ),  # pyright: ignore
