@@ -11,7 +11,15 @@ from typing import TypeVar
 
 import structlog
 
-from ragmesh.errors import FailedPrecondition, InvalidArgument, MeshError, NotFound
+from ragmesh.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    MeshError,
+    NotFound,
+    Unavailable,
+)
 from ragmesh.inference import golden
 from ragmesh.inference.embed import TritonEmbedder
 from ragmesh.inference.generate import TritonLanguageModel
@@ -52,12 +60,7 @@ class Models:
             await self._triton.load(str(model))
         except MeshError as error:
             raise FailedPrecondition(f"{model} can't be loaded: {error.message}") from error
-        told = await self._triton.parameters(str(model))
-        made_for: Mapping[str, str] = json.loads(told.get("made_for") or "{}")
-        server = {name: wanted for name, wanted in made_for.items() if name == "triton"}
-        if reason := misfit(server, await self._triton.version()):
-            await self._triton.unload(str(model))
-            raise FailedPrecondition(f"{model} can't be used here: {reason}")
+        await self._require_fit(model)
         log.info("model.loaded", model=str(model))
         return model
 
@@ -71,13 +74,16 @@ class Models:
 
     async def verify(self, name: str, version: str) -> Verdict:
         """Golden questions for a version, beside the one in use; it is loaded for that. Raises MeshError."""
-        model = await self.load(name, version)
+        model = await self._ready(name, version)
         role = await self._role(model)
         present = _in_use(self._live.now, role)
         questions = golden.read(self._live.now.golden)
-        async with AsyncExitStack() as opened:
-            compared = [str(model), *([present] if present and present != str(model) else [])]
-            verdict = await self._judge(role, compared, questions, opened)
+        compared = [str(model), *([present] if present and present != str(model) else [])]
+        try:
+            async with AsyncExitStack() as opened:
+                verdict = await self._judge(role, compared, questions, opened)
+        except (Internal, InvalidArgument, DeadlineExceeded, Unavailable) as error:
+            raise FailedPrecondition(f"{model} can't answer golden questions: {error.message}") from error
         log.info("model.verified", model=str(model), passed=verdict.passed, reason=verdict.reason)
         return verdict
 
@@ -116,7 +122,7 @@ class Models:
         if not before:
             raise FailedPrecondition("no version was used before the present one: there is nothing to go back to")
         model = ModelId.parse(before)
-        await self.load(model.name, model.version)
+        await self._ready(model.name, model.version)
         if role == "embed":
             await self._go_over(model)
         else:
@@ -150,14 +156,30 @@ class Models:
         await self._write({"embed_also": " ".join(left) or None, **forgotten})
         return model
 
+    async def _ready(self, name: str, version: str) -> ModelId:
+        """A version that takes requests, loaded if it did not."""
+        model = await self._known(name, version)
+        return model if await self._triton.is_ready(str(model)) else await self.load(name, version)
+
+    async def _require_fit(self, model: ModelId) -> None:
+        """Raises FailedPrecondition where a version was made for another Triton; then it is unloaded."""
+        told = await self._triton.parameters(str(model))
+        made_for: Mapping[str, str] = json.loads(told.get("made_for") or "{}")
+        server = {name: wanted for name, wanted in made_for.items() if name == "triton"}
+        if reason := misfit(server, await self._triton.version()):
+            await self._triton.unload(str(model))
+            raise FailedPrecondition(f"{model} can't be used here: {reason}")
+
     async def _require_good(self, model: ModelId) -> None:
         """Raises FailedPrecondition where a version does not pass; then it takes no memory any more either."""
-        verdict = await self.verify(model.name, model.version)
-        if verdict.passed:
-            return
-        if str(model) not in models(self._live.now):
-            await self._triton.unload(str(model))
-        raise FailedPrecondition(f"{model} is not put to use: {verdict.reason}")
+        try:
+            verdict = await self.verify(model.name, model.version)
+            if not verdict.passed:
+                raise FailedPrecondition(f"{model} is not put to use: {verdict.reason}")
+        except FailedPrecondition:
+            if str(model) not in models(self._live.now):
+                await self._triton.unload(str(model))
+            raise
 
     async def _try(self, role: str, model: ModelId, percent: int) -> None:
         if role not in CANARY:
@@ -206,7 +228,8 @@ class Models:
         if not version and mine:
             return max(mine, key=lambda each: int(each.version))
         if wanted not in versions:
-            raise NotFound(f"the repository has no {wanted}; it has {', '.join(map(str, versions)) or 'no models'}")
+            there = ", ".join(map(str, versions)) or "no models"
+            raise NotFound(f"the repository has no {str(wanted).rstrip('@')}; it has {there}")
         return wanted
 
     async def _role(self, model: ModelId) -> str:

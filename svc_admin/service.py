@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 import grpc
 
+from ragmesh.errors import NotFound
 from ragmesh.inference.port import ModelId
 from ragmesh.rpc.config import Live
 from ragmesh.rpc.context import outgoing
@@ -36,6 +37,7 @@ from ragmesh.v1 import (
     Mesh,
     Model,
     PromoteModelRequest,
+    Reembedding,
     Reindex,
     ReindexState,
     ReplayDeadLettersRequest,
@@ -175,8 +177,13 @@ class AdminServicer(AdminServiceServicer):
 
     async def get_reindex(self, request: GetReindexRequest, context: grpc.aio.ServicerContext) -> Reindex:
         asked = GetReembeddingRequest(model=request.id)
-        with translated():
-            found = await self._documents.get_reembedding(asked, **outgoing(self._timeout_s))
+        try:
+            with translated():
+                found = await self._documents.get_reembedding(asked, **outgoing(self._timeout_s))
+        except NotFound:
+            if not request.id or request.id != self._live.now.embed_next:
+                raise
+            found = Reembedding(model=request.id, state="running")  # no worker has begun it yet
         return registry.reindex_message(found)
 
     async def drop_index(self, request: DropIndexRequest, context: grpc.aio.ServicerContext) -> DropIndexResponse:

@@ -15,7 +15,7 @@ from ragmesh.v1 import Model, ModelRole, Reindex, ReindexState, VerifyModelRespo
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""Builds models, and changes those of a running mesh while it answers.
+    help="""Builds models, and changes those of a running mesh.
 
     A version is named NAME@VERSION, as in e5-small@1. A new one comes to use like this:
 

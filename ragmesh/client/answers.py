@@ -49,6 +49,7 @@ class Answer:
     finish_reason: FinishReason = FinishReason.UNSPECIFIED
     usage: Usage = field(default_factory=Usage)
     timings: Timings = field(default_factory=Timings)
+    model: str = ""  # name/version of the language model that wrote it; empty where none did
 
     @classmethod
     async def of(cls, events: AsyncIterator[AnswerEvent]) -> Self:
@@ -67,6 +68,7 @@ class Answer:
             finish_reason=done.finish_reason,
             usage=next((event.usage for event in events if event.usage), Usage()),
             timings=done.timings or Timings(),
+            model=done.model,
         )
 
 

@@ -66,6 +66,8 @@ class _Keeper:
             if not await self._triton.is_ready(model):
                 await self._triton.load(model)
                 log.info("triton.model_loaded", model=model)
+        except Unavailable:
+            return False  # the server begins, or ends
         except MeshError as error:
             log.warning("triton.model_missing", model=model, reason=error.message)
             return False

@@ -390,7 +390,7 @@ async def test_operators_see_the_mesh_live_and_replay_what_was_given_up(mesh, vi
         for _ in range(searches):
             await mesh.search("anything", collection)
         await expect(calls).not_to_have_text(before, use_inner_text=True)
-    await expect(page.get_by_role("group", name="Models")).to_contain_text("embed")
+    await expect(page.get_by_role("group", name="Models")).to_contain_text("e5-small")
     await shoot(page, "admin")
 
     letter = page.get_by_role("listitem").filter(has_text="given-up.pdf").first
