@@ -115,7 +115,13 @@ class Settings(BaseSettings):
 
     metrics_listen: str = Field("", description="host:port of this process's metrics; empty for none")
 
-    triton_url: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC endpoint")
+    triton_url: str = Field(
+        "127.0.0.1:8001",
+        description="host:port of Triton's gRPC endpoint, several with commas, or consul://HOST:PORT/SERVICE",
+    )
+    triton_watch: bool = Field(
+        False, description="let the admin service load and heal models: where no `ragmesh` process runs Triton"
+    )
     triton_metrics_url: str = Field("http://127.0.0.1:8002/metrics", description="Triton's Prometheus page")
     milvus_uri: str = Field("http://127.0.0.1:19530", description="Milvus, or Milvus Lite's server")
     milvus_token: SecretStr = Field(SecretStr(""), description="user:password or API key of Milvus")

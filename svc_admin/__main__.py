@@ -1,5 +1,6 @@
 """The admin service's process: `python -m svc_admin`."""
 
+import asyncio
 from contextlib import AsyncExitStack
 
 from pymilvus import AsyncMilvusClient
@@ -23,6 +24,7 @@ from svc_admin.keys import KeyRing
 from svc_admin.migrations import MIGRATIONS
 from svc_admin.models import Models
 from svc_admin.service import AdminServicer
+from svc_admin.triton_watch import watch_all
 
 
 async def main(live: Live) -> None:
@@ -55,7 +57,11 @@ async def main(live: Live) -> None:
         )
         servicers = (servicer, AccessServicer(keys))
         running = await opened.enter_async_context(serving("admin", servicers, live, check_key=keys.authenticate))
-        await running.stopped()
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(watch_all(triton, live)) if settings.triton_watch else None
+            await running.stopped()
+            if watching:
+                watching.cancel()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from ragmesh.inference.triton import Triton, translated
 from ragmesh.rpc.context import time_left
 
 QUESTIONS_IN_FLIGHT = 64  # as many as Triton batches
-PASSAGES_IN_FLIGHT = 2  # enough to keep the model busy; a question waits for two passages, not for a document
+PASSAGES_IN_FLIGHT = 2  # at first: it keeps a CPU busy, and a question waits for two passages, not for a document
 
 
 class TritonEmbedder:
@@ -34,7 +34,7 @@ class TritonEmbedder:
         self._timeout_s = timeout_s
         self._lanes = {
             Role.QUERY: Lane(QUESTIONS_IN_FLIGHT),
-            Role.PASSAGE: Lane(PASSAGES_IN_FLIGHT, pressure),
+            Role.PASSAGE: Lane(PASSAGES_IN_FLIGHT, pressure, most=QUESTIONS_IN_FLIGHT),
         }
 
     async def __aenter__(self) -> Self:

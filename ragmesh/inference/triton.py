@@ -2,15 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import grpc
 import structlog
 from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub  # pyright: ignore[reportAttributeAccessIssue] generated, no stubs
 from tritonclient.utils import InferenceServerException
 
 from ragmesh.errors import (
@@ -22,6 +23,9 @@ from ragmesh.errors import (
     NotFound,
     Unavailable,
 )
+from ragmesh.inference import servers
+
+Result = TypeVar("Result")
 
 log = structlog.get_logger()
 
@@ -29,13 +33,6 @@ CALL_S = 5.0  # for everything but inference
 LOAD_S = 300.0  # large weights take their time
 STARTUP_PAUSE_S = 0.25
 SILENCE_S = 10.0  # between two log lines while waiting
-CHANNEL_ARGUMENTS = [
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-]
 STUB_DIED = "Stub process"
 RELOADING = "has no available versions"
 STOPPING = "Server is stopping"
@@ -55,19 +52,37 @@ class ModelStatus:
 
 
 class Triton:
-    """A client of one server. Use it with `async with`."""
+    """A client of one server, or of several that have the same models. Use it with `async with`.
+
+    Inference goes to the server with less to do; what changes models goes to all of them.
+    """
 
     def __init__(self, url: str) -> None:
+        """`url`: see `servers`."""
         self.url = url
+        self._opened = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self.client: Any = InferenceServerClient(self.url, channel_args=CHANNEL_ARGUMENTS)
+        if balanced := servers.balanced(self.url):
+            channel = await self._opened.enter_async_context(balanced)
+            self._channels = lambda: {each.endpoint.address: each.channel for each in balanced.pool.instances}
+        else:
+            channel = await self._opened.enter_async_context(servers.dial(self.url))
+            self._channels = lambda: {self.url: channel}
+        self.client = _client(channel)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.client.close()
+        await self._opened.aclose()
+
+    def addresses(self) -> set[str]:
+        """Of the servers that are known now."""
+        return {*self._channels()}
+
+    def _all(self) -> list[Any]:
+        return [_client(channel) for channel in self._channels().values()]
 
     async def parameters(self, model: str) -> Mapping[str, str]:
         """The parameters of a ready model's configuration."""
@@ -129,9 +144,9 @@ class Triton:
         )
 
     async def is_ready(self, model: str) -> bool:
-        """Whether a model takes requests. Raises Unavailable where the server doesn't."""
+        """Whether a model takes requests, everywhere. Raises Unavailable where a server doesn't."""
         with translated():
-            return bool(await self.client.is_model_ready(model, client_timeout=CALL_S))
+            return all(await _each(client.is_model_ready(model, client_timeout=CALL_S) for client in self._all()))
 
     async def load(self, model: str) -> None:
         """Loads a model, or what has changed of it. What was served until then is served meanwhile.
@@ -139,12 +154,12 @@ class Triton:
         Raises MeshError with the server's reason.
         """
         with translated():
-            await self.client.load_model(model, client_timeout=LOAD_S)
+            await _each(client.load_model(model, client_timeout=LOAD_S) for client in self._all())
 
     async def unload(self, model: str) -> None:
         """Takes no more requests for a model, and frees what it takes when those that run are done."""
         with translated():
-            await self.client.unload_model(model, client_timeout=CALL_S)
+            await _each(client.unload_model(model, client_timeout=CALL_S) for client in self._all())
 
     async def reload(self, model: str) -> None:
         """Unloads and loads a model: the only cure for one whose Python process has died."""
@@ -165,6 +180,17 @@ BY_STATUS: Mapping[str, Callable[[str], MeshError]] = {
 
 def _internal(message: str) -> MeshError:
     return Internal(f"the inference server failed: {message}")
+
+
+def _client(channel: grpc.aio.Channel) -> Any:
+    """Tritonclient's client on a channel of ours: its own knows one server."""
+    client: Any = InferenceServerClient("localhost")  # which it does not connect to
+    client._client_stub = GRPCInferenceServiceStub(channel)  # noqa: SLF001 it has no other way in
+    return client
+
+
+async def _each(calls: Iterable[Awaitable[Result]]) -> list[Result]:
+    return await asyncio.gather(*calls)
 
 
 @contextmanager
