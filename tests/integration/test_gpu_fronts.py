@@ -91,6 +91,7 @@ async def triton(tmp_path_factory) -> AsyncIterator[GpuTriton]:
     folder = tmp_path_factory.mktemp("gpu")
     repository = lay_out(folder)
     without_gpu(repository)
+    shorten_silence(repository / ENGINE / "1" / "model.py")
     installed = preflight.installation()
     backends = server.lay_out_backends(installed, folder / "backends")
     grpc, http = free_port(), f"127.0.0.1:{free_port()}"
@@ -122,6 +123,13 @@ async def triton(tmp_path_factory) -> AsyncIterator[GpuTriton]:
             await process.wait()
         server.remove_regions(region)
         shutil.rmtree(folder)
+
+
+def shorten_silence(front: Path) -> None:
+    """A front that waits a second where it would wait a minute."""
+    code = front.read_text(encoding="utf-8")
+    assert "SILENCE_S = 60.0" in code
+    front.write_text(code.replace("SILENCE_S = 60.0", "SILENCE_S = 1.0"), encoding="utf-8")
 
 
 async def until(process: asyncio.subprocess.Process, words: str) -> None:
@@ -197,9 +205,19 @@ async def test_an_answer_gets_the_room_that_the_prompt_leaves(triton, model):
 @BOTH
 async def test_a_failure_of_the_engine_is_told_and_the_next_answer_is_whole(triton, model):
     with pytest.raises(InferenceServerException, match="out of blocks"):
-        await triton.answer(model, f"ab{BEL}c")
+        await triton.answer(model, f"{BEL}abc")
 
     assert (await triton.answer(model, "next")).text == "next"
+
+
+@BOTH
+async def test_a_failure_after_the_first_tokens_is_told_too(triton, model):
+    """This Triton loses such errors between models: the front then gives the answer up after a silence."""
+    with pytest.raises(InferenceServerException, match=r"out of blocks|has said nothing"):
+        await triton.answer(model, f"ab{BEL}c")
+
+    crowd = await asyncio.gather(*(triton.answer(model, "whole") for _ in range(SLOTS + WAITING)))
+    assert {answer.text for answer in crowd} == {"whole"}
 
 
 @BOTH

@@ -135,6 +135,7 @@ def test_encoders_batch_on_the_gpu_and_never_more_than_the_plan_takes(repository
     config = config_of(repository / f"{model}.encoder")
 
     assert config.backend == "tensorrt"
+    assert (repository / f"{model}.encoder" / "1" / "model.plan").exists()
     assert max(config.dynamic_batching.preferred_batch_size) <= config.max_batch_size
     (group,) = config.instance_group
     assert (group.kind, group.count, list(group.gpus)) == (ModelInstanceGroup.KIND_GPU, 2, [0])
@@ -339,3 +340,16 @@ def test_every_page_says_that_nothing_of_it_was_run_here():
 
     for page in pages:
         assert re.search("validated, not run here", page.read_text(encoding="utf-8"), re.IGNORECASE), page
+
+
+def test_the_table_of_memory_follows_from_its_formula():
+    page = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \w+ \| ([\d.]+) \| ([12]) \| ([\d,]+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
+    gib, embeddings = 2**30, 1.05e9
+    weights = (8.03e9 - embeddings) + 2 * embeddings
+
+    assert len(rows) == 6
+    for usable, gpus, *told in rows:
+        free = float(usable) * gib - weights / int(gpus) - 3 * gib
+        tokens = int(0.85 * free / (2 * 32 * 8 * 128 / int(gpus)))
+        assert told == [f"{tokens:,}", str(tokens // 8192), str(tokens // 2048)]

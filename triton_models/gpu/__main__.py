@@ -73,7 +73,14 @@ def _memory(options: Namespace) -> Memory:
 
 
 def _batches(options: Namespace) -> Batches:
-    return Batches(options.max_tokens, options.max_batch, options.queue_delay_us, options.instances, options.gpu)
+    return Batches(
+        options.max_tokens,
+        options.max_batch,
+        options.queue_delay_us,
+        options.instances,
+        options.gpu,
+        options.pooling,
+    )
 
 
 def _parser() -> ArgumentParser:
@@ -88,12 +95,15 @@ def _parser() -> ArgumentParser:
     llm.add_argument("--kv-cache-fraction", type=float, default=0.85, help="of the GPU's memory beside weights")
     llm.add_argument("--kv-cache-host-bytes", type=int, default=0, help="of main memory, for more blocks")
     encoder = ArgumentParser(add_help=False, parents=[common])
-    encoder.add_argument("--encoder", type=Path, required=True, help="model.plan or model.onnx")
+    encoder.add_argument(
+        "--encoder", type=Path, required=True, help="model.plan, model.onnx, or a folder of Hugging Face"
+    )
     encoder.add_argument("--max-tokens", type=int, default=512, help="that the model takes")
     encoder.add_argument("--max-batch", type=int, default=32, help="rows, as the plan was built for")
     encoder.add_argument("--queue-delay-us", type=int, default=500, help="waiting for a fuller batch")
     encoder.add_argument("--instances", type=int, default=2, help="on the GPU")
     encoder.add_argument("--gpu", type=int, default=0, help="its number")
+    encoder.add_argument("--pooling", choices=["mean", "cls"], default="mean", help="of an embedder by PyTorch")
 
     command = ArgumentParser(prog="python3 -m triton_models.gpu", description="Lays out a version of a model.")
     kinds = command.add_subparsers(required=True, dest="kind")

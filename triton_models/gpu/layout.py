@@ -53,6 +53,7 @@ class Batches:
     queue_delay_us: int = 500  # waiting for a fuller batch
     instances: int = 2
     gpu: int = 0
+    pooling: str = "mean"  # of an embedder by PyTorch; the others have it in their graph
 
 
 def lay_out_engine(version: Version, memory: Memory, *, engine: Path, gpus: tuple[str, ...], mount: str) -> None:
@@ -133,9 +134,9 @@ def _lay_out_encoder(
     known: Mapping[str, object],
     outputs: Mapping[str, object],
 ) -> None:
-    backend = BACKENDS.get(encoder.suffix)
+    backend = "python" if encoder.is_dir() else BACKENDS.get(encoder.suffix)
     if backend is None:
-        raise CannotLayOut(f"{encoder} is neither a .plan of TensorRT nor an .onnx")
+        raise CannotLayOut(f"{encoder} is neither a .plan of TensorRT nor an .onnx, nor a folder for PyTorch")
     tokens = require(version.tokenizer / "tokenizer.json")
     served = {
         "max_batch": batches.max_batch,
@@ -167,10 +168,20 @@ def _lay_out_encoder(
                 "queue_delay_us": batches.queue_delay_us,
                 "instances": batches.instances,
                 "gpu": batches.gpu,
+                "pooling": batches.pooling,
                 **outputs,
             },
         )
-        shutil.copyfile(require(encoder), part / f"model{encoder.suffix}")
+        _add_encoder(part, require(encoder))
+
+
+def _add_encoder(part: Path, encoder: Path) -> None:
+    if encoder.is_file():
+        shutil.copyfile(encoder, part / f"model{encoder.suffix}")
+        return
+    shutil.copytree(encoder, part / "weights")
+    for name in ("model.py", "encoder.py"):
+        shutil.copyfile(TEMPLATES / "encoder_pytorch" / "1" / name, part / name)
 
 
 class _Folders:

@@ -7,7 +7,8 @@
 #
 #   --weights DIR         the model as Hugging Face lays it out, with its tokenizer (required)
 #   --repository DIR      where the version goes (required)
-#   --backend tensorrt|onnxruntime   a plan for this kind of GPU (default), or the ONNX file itself
+#   --backend tensorrt|onnxruntime|pytorch   a plan for this kind of GPU (default), the ONNX file itself, or the
+#                         weights, which the language models' server can run too: one server for everything
 #   --pooling mean|cls    how an embedder makes one vector of many (default: mean)
 #   --query-prefix TEXT   before each question (embedders)
 #   --passage-prefix TEXT before each passage (embedders)
@@ -40,14 +41,19 @@ while (($#)); do
   shift 2
 done
 [[ "$role" == embed || "$role" == rerank ]] || fail "the role is embed or rerank, not '$role'"
-[[ "$backend" == tensorrt || "$backend" == onnxruntime ]] || fail "--backend is tensorrt or onnxruntime, not '$backend'"
+[[ "$backend" =~ ^(tensorrt|onnxruntime|pytorch)$ ]] || fail "--backend is tensorrt, onnxruntime or pytorch, not '$backend'"
 [[ -n "$weights" && -n "$repository" ]] || fail "--weights and --repository are needed"
 require_version_id "$model"
 for option in max_tokens max_batch gpu; do require_number "--${option//_/-}" "${!option}"; done
 require_file "$weights/tokenizer.json" "--weights is a folder of Hugging Face with a fast tokenizer"
 [[ ! -e "$repository/$model" ]] || fail "$repository/$model is there already: give the new version its own number"
+require_command python3 "apt install python3"
 require_docker
-docker image inspect "$ENCODER_IMAGE" >/dev/null 2>&1 || fail "$ENCODER_IMAGE is not built: build_image.sh"
+image=$LLM_IMAGE
+if [[ "$backend" != pytorch ]]; then
+  image=$ENCODER_IMAGE
+  docker image inspect "$image" >/dev/null 2>&1 || fail "$image is not built: build_image.sh"
+fi
 weights=$(realpath "$weights")
 [[ -n "$title" ]] || title="$(basename "$weights") FP16"
 
@@ -55,13 +61,14 @@ work=$(mktemp -d "$(dirname "$(realpath -m "$repository")")/.building-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mounts=(--volume "$weights:/weights:ro" --volume "$work:/work")
 
-say "exporting $title to ONNX"
-run_in "$LLM_IMAGE" "${mounts[@]}" --volume "$GPU_FOLDER/scripts:/scripts:ro" -- \
-  python3 /scripts/export_encoder.py "$role" --weights /weights --output /work/model.onnx \
-  --pooling "$pooling" --max-tokens "$max_tokens" --report /work/report.json
-dims=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["dims"])' "$work/report.json")
+if [[ "$backend" != pytorch ]]; then
+  say "exporting $title to ONNX"
+  run_in "$LLM_IMAGE" "${mounts[@]}" --volume "$GPU_FOLDER:/gpu:ro" -- python3 /gpu/scripts/export_encoder.py "$role" \
+    --weights /weights --output /work/model.onnx --pooling "$pooling" --max-tokens "$max_tokens"
+fi
+dims=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["hidden_size"])' "$weights/config.json")
 
-file=/work/model.onnx
+file=$([[ "$backend" == pytorch ]] && echo /weights || echo /work/model.onnx)
 if [[ "$backend" == tensorrt ]]; then
   say "building a plan for up to $max_batch rows of $max_tokens tokens"
   shapes() { echo "input_ids:$1x$2,attention_mask:$1x$2"; }
@@ -72,8 +79,8 @@ if [[ "$backend" == tensorrt ]]; then
 fi
 
 arguments=("$role" "$model" --tokenizer /weights --encoder "$file" --title "$title" --languages "$languages"
-  --max-tokens "$max_tokens" --max-batch "$max_batch" --gpu "$gpu")
+  --max-tokens "$max_tokens" --max-batch "$max_batch" --gpu "$gpu" --pooling "$pooling")
 [[ "$role" == rerank ]] ||
   arguments+=(--dims "$dims" --query-prefix "$query_prefix" --passage-prefix "$passage_prefix")
-lay_out "$ENCODER_IMAGE" "$repository" "${mounts[@]}" -- "${arguments[@]}"
-say "$model is ready: launch.sh encoders --repository $repository --load $model"
+lay_out "$image" "$repository" "${mounts[@]}" -- "${arguments[@]}"
+say "$model is ready: launch.sh $([[ "$backend" == pytorch ]] && echo llm || echo encoders) --repository $repository --load $model"

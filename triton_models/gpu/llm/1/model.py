@@ -1,19 +1,20 @@
 """A language model by TensorRT-LLM's engines, for Triton's Python backend: the front that clients ask.
 
 It turns text into tokens, asks the engine (a Triton model of its own, NAME.engine) and turns tokens into text. The
-engine batches in flight; here a thread for each slot waits for its tokens. A request for no tokens is answered at
-once, however busy the slots are: it asks whether front and engine live.
+engine batches in flight; here a thread for each answer waits for its tokens. A request for no tokens is answered at
+once, however busy the engine is: it asks whether front and engine live.
 """
 
 import threading
+import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from answer import FINAL, Answer, Language, Question, Refused, folder_of, number_of, parameters_of, refuse, response
 
 LOOK_S = 0.1  # between two looks at who has left
+SILENCE_S = 60.0  # without a token, until an answer is given up
 SAMPLING = {
     "temperature": ("temperature", np.float32),
     "top_p": ("runtime_top_p", np.float32),
@@ -31,10 +32,9 @@ class TritonPythonModel:
         self.language = Language(folder_of(args), parameters)
         self.engine = Engine(f"{args['model_name']}.engine", self.language.end_ids)
         self.engine.load()
-        slots = int(parameters["slots"])
-        self.places = threading.BoundedSemaphore(slots + int(parameters["max_waiting"]))
-        self.pool = ThreadPoolExecutor(slots, thread_name_prefix="answer")
-        self.readers = Readers(self.engine)
+        # All of them are the engine's at once: it has its slots, and its own queue for the rest.
+        self.places = threading.BoundedSemaphore(int(parameters["slots"]) + int(parameters["max_waiting"]))
+        self.watch = Watch()
 
     def execute(self, requests):
         for request in requests:
@@ -45,48 +45,100 @@ class TritonPythonModel:
                 refuse(sender, refusal.code, str(refusal))
 
     def admit(self, request, sender):
+        self.engine.require_ready()
         if number_of(request, "max_tokens") < 1:
-            self.engine.require_ready()
             sender.send(response("", "length", 0, 0), flags=FINAL)
             return
         question = Question.of(request, self.language)
         if not self.places.acquire(blocking=False):
             raise Refused("UNAVAILABLE", "the language model has no place for another answer")
-        self.pool.submit(self.answer, sender, question)
+        generation = Generation(Answer(sender, question, self.language), self.engine, self.places)
+        self.watch.add(generation)
+        generation.thread.start()
 
-    def answer(self, sender, question):
+    def finalize(self):
+        self.watch.close()
+
+
+class Generation:
+    """One answer being written. Its thread waits inside of Triton, where nothing wakes it but the engine."""
+
+    def __init__(self, answer, engine, places):
+        self.answer = answer
+        self.engine = engine
+        self.places = places
+        self.number = uuid.uuid4().hex
+        self.thread = threading.Thread(target=self.run, name=self.number, daemon=True)
+        self.heard = time.monotonic()
+        self.lock = threading.Lock()
+        self.over = False  # for the reader: it has its last response
+
+    def run(self):
         try:
-            if self.write(Answer(sender, question, self.language)):
-                refuse(sender, "CANCELLED", "the reader has left")
-        except Refused as refusal:
-            refuse(sender, refusal.code, str(refusal))
+            self.write()
         except Exception as error:  # noqa: BLE001 a thread's boundary: the caller must hear of it
-            refuse(sender, "INTERNAL", f"the language model failed: {error}")
+            if self.answer.ended:  # an engine may call a generation failed that was told to stop
+                self.end(self.answer.finish)
+            else:
+                self.refuse("UNAVAILABLE", str(error))
+
+    def write(self):
+        for tokens in self.engine.generate(self.number, self.answer.question):
+            self.heard = time.monotonic()
+            if self.over or self.answer.ended or self.answer.take(tokens):
+                self.engine.stop(self.number)  # again with each that still comes: the first may come too early
+        self.end(self.answer.finish)
+
+    def look(self):
+        """What another thread does now and then: an answer that nobody waits for, or that never comes, is ended."""
+        if self.answer.sender.is_cancelled():
+            self.engine.stop(self.number)
+            self.refuse("CANCELLED", "the reader has left")
+        elif time.monotonic() - self.heard > SILENCE_S:
+            # Triton loses errors that come after the first tokens: then the engine is done, and the thread is lost.
+            self.engine.stop(self.number)
+            self.refuse("UNAVAILABLE", f"the engine has said nothing for {SILENCE_S:.0f} s")
+
+    def refuse(self, code, message):
+        self.end(lambda: refuse(self.answer.sender, code, message))
+
+    def end(self, last):
+        """Sends the last response, once, and gives the place to another."""
+        with self.lock:
+            if self.over:
+                return
+            self.over = True
+        try:
+            last()
         finally:
             self.places.release()
 
-    def write(self, answer):
-        """Writes the answer to its end. Returns whether its reader left before."""
-        if answer.sender.is_cancelled():  # while it waited for a thread
-            return True
-        number = uuid.uuid4().hex
-        with self.readers.watched(number, answer.sender) as reader:
-            try:
-                for tokens in self.engine.generate(number, answer.question):
-                    if answer.ended or reader.left:
-                        continue  # the engine has been told, and ends its stream
-                    if answer.take(tokens):
-                        self.engine.stop(number)
-            except Refused:
-                if not (answer.ended or reader.left):  # an engine may call a stopped generation a failed one
-                    raise
-        if not reader.left:
-            answer.finish()
-        return reader.left
 
-    def finalize(self):
-        self.pool.shutdown(wait=True)
-        self.readers.close()
+class Watch:
+    """Looks after the answers that are being written."""
+
+    def __init__(self):
+        self.generations = set()
+        self.lock = threading.Lock()
+        self.closed = threading.Event()
+        self.thread = threading.Thread(target=self.run, name="watch", daemon=True)
+        self.thread.start()
+
+    def add(self, generation):
+        with self.lock:
+            self.generations.add(generation)
+
+    def run(self):
+        while not self.closed.wait(LOOK_S):
+            with self.lock:
+                self.generations = {generation for generation in self.generations if not generation.over}
+                running = tuple(self.generations)
+            for generation in running:
+                generation.look()
+
+    def close(self):
+        self.closed.set()
+        self.thread.join()
 
 
 class Engine:
@@ -106,11 +158,10 @@ class Engine:
             raise Refused("UNAVAILABLE", f"{self.name} is not loaded")
 
     def generate(self, number, question):
-        """Lists of tokens as they are written. Raises Refused when the engine is away or fails."""
-        self.require_ready()
+        """Lists of tokens as they are written. Raises EngineFailed."""
         for reply in self.request(number, self.inputs(question)).exec(decoupled=True):
             if reply.has_error():
-                raise Refused("UNAVAILABLE", f"the engine failed: {reply.error().message()}")
+                raise EngineFailed(f"the engine failed: {reply.error().message()}")
             if reply.output_tensors():
                 yield tokens_of(reply)
 
@@ -155,51 +206,8 @@ class Engine:
         )
 
 
-class Readers:
-    """Those who wait for an answer. Whoever leaves ends a generation, also one that has not begun to write."""
-
-    def __init__(self, engine):
-        self.engine = engine
-        self.lock = threading.Lock()
-        self.waiting = set()
-        self.closed = threading.Event()
-        self.thread = threading.Thread(target=self.look, name="readers", daemon=True)
-        self.thread.start()
-
-    def watched(self, number, sender):
-        return Reader(self, number, sender)
-
-    def look(self):
-        while not self.closed.wait(LOOK_S):
-            with self.lock:
-                waiting = tuple(self.waiting)
-            for reader in waiting:
-                if reader.sender.is_cancelled():
-                    reader.left = True
-                    self.engine.stop(reader.number)  # again at each look: the first may come before the request
-
-    def close(self):
-        self.closed.set()
-        self.thread.join()
-
-
-class Reader:
-    """One who waits, as long as the `with` lasts."""
-
-    def __init__(self, readers, number, sender):
-        self.readers = readers
-        self.number = number
-        self.sender = sender
-        self.left = False
-
-    def __enter__(self):
-        with self.readers.lock:
-            self.readers.waiting.add(self)
-        return self
-
-    def __exit__(self, *_):
-        with self.readers.lock:
-            self.readers.waiting.discard(self)
+class EngineFailed(RuntimeError):
+    """What the engine says of a generation that it could not write."""
 
 
 def tensor(name, values, kind):
