@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
 import numpy as np
 import pytest
 import pytest_asyncio
@@ -21,7 +20,8 @@ from ragmesh.inference import preflight, server
 from tests.gpu_repository import API, CONTEXT, EMBEDDER, ENGINE, RERANKER, SLOTS, WAITING, lay_out, without_gpu
 from tests.milvus_server import free_port
 
-SERVE = Path(__file__).parents[2] / "triton_models" / "gpu" / "serve.py"
+GPU = Path(__file__).parents[2] / "triton_models" / "gpu"
+SERVE, UNLOAD = GPU / "serve.py", GPU / "scripts" / "unload.sh"
 BEL = "\x07"  # on which the stand-ins fail
 BOTH = pytest.mark.parametrize("model", [ENGINE, API])
 TYPES = {"BYTES": np.object_, "INT32": np.int32, "FP32": np.float32, "UINT64": np.uint64}
@@ -70,6 +70,10 @@ class GpuTriton:
             last = result
         counts = (int(last.as_numpy(name)[0, 0]) for name in ("num_input_tokens", "num_output_tokens"))
         return Answered(pieces, last.as_numpy("finish_reason")[0, 0].decode(), *counts)
+
+    async def ready(self) -> set[str]:
+        index = await self.client.get_model_repository_index()
+        return {model.name for model in index.models if model.state == "READY"}
 
     async def infer(self, model: str, **texts: list[str]):
         sent = [
@@ -288,7 +292,17 @@ async def test_a_question_and_a_text_go_in_together(triton):
 
 
 async def test_an_engine_is_loaded_with_its_front_alone(triton):
-    async with aiohttp.ClientSession(f"http://{triton.http}") as http, http.post("/v2/repository/index") as answer:
-        ready = {model["name"] for model in await answer.json() if model.get("state") == "READY"}
+    assert {ENGINE, f"{ENGINE}.engine", f"{EMBEDDER}.tokens", f"{RERANKER}.encoder"} <= await triton.ready()
 
-    assert {ENGINE, f"{ENGINE}.engine", f"{EMBEDDER}.tokens", f"{RERANKER}.encoder"} <= ready
+
+async def test_a_version_is_unloaded_with_its_parts_when_its_answers_are_whole(triton):
+    answer = triton.stream(ENGINE, "u" * 100)
+    begun, _ = await anext(answer)
+
+    unloading = await asyncio.create_subprocess_exec(UNLOAD, ENGINE, "--http", triton.http, stderr=PIPE)
+    _, told = await asyncio.wait_for(unloading.communicate(), 20)
+
+    pieces = [result.as_numpy("text_output")[0, 0] for result in (begun, *[rest async for rest, _ in answer])]
+    assert b"".join(pieces) == b"u" * 100
+    assert told.decode().splitlines() == [f"== unloading {ENGINE}", f"== unloading {ENGINE}.engine"]
+    assert not {ENGINE, f"{ENGINE}.engine"} & await triton.ready()

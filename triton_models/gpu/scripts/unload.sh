@@ -26,14 +26,24 @@ require_command python3 "apt install python3"
 
 post() { curl --fail-with-body --silent --show-error --request POST "http://$http/v2/repository/$1" --data "${2-}"; }
 
-index=$(post index '{"ready": true}') || fail "Triton at $http says: ${index:-nothing}"
-parts=$(python3 -c '
+# Name and state of the version and of its parts, the version first.
+loaded() {
+  local index
+  index=$(post index '{}') || fail "Triton at $http says: ${index:-nothing}"
+  python3 -c '
 import json, sys
-names = {model["name"] for model in json.load(sys.stdin)}
-print(*sorted(name for name in names if name == sys.argv[1] or name.startswith(sys.argv[1] + ".")), sep="\n")
-' "$model" <<<"$index")
+version = sys.argv[1]
+states = {model["name"]: model.get("state", "UNAVAILABLE") for model in json.load(sys.stdin)}
+ours = sorted(name for name in states if name == version or name.startswith(version + "."))
+print(*(f"{name} {states[name]}" for name in ours if states[name] != "UNAVAILABLE"), sep="\n")
+' "$model" <<<"$index"
+}
+
+parts=$(loaded)
 [[ -n "$parts" ]] || fail "$model is not loaded at $http"
-while read -r part; do # the served model sorts before its parts
+while read -r part _; do
   say "unloading $part"
   post "models/$part/unload" '{}' >/dev/null || fail "Triton at $http could not unload $part"
+  # Answers in flight need the parts until they end: a part goes when what asks it is gone.
+  while [[ "$(loaded)" == *"$part "* ]]; do sleep 0.2; done
 done <<<"$parts"
