@@ -44,10 +44,9 @@ class Answered:
 class GpuTriton:
     """Triton with the repository's models, started by the entrypoint of its containers."""
 
-    def __init__(self, client: InferenceServerClient, http: str, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, client: InferenceServerClient, http: str) -> None:
         self.client = client
         self.http = http
-        self.process = process
 
     def stream(self, model: str, text: str, **inputs):
         inputs = {"max_tokens": 100} | inputs
@@ -105,6 +104,7 @@ async def triton(tmp_path_factory) -> AsyncIterator[GpuTriton]:
         *(word for model in (ENGINE, API, EMBEDDER, RERANKER) for word in ("--load", model)),
         *("--", installed.root / "bin" / "tritonserver", f"--model-repository={repository}"),
         *("--model-control-mode=explicit", "--disable-auto-complete-config", "--strict-readiness=false"),
+        "--exit-timeout-secs=10",
         *(f"--backend-directory={backends}", f"--backend-config=python,shm-region-prefix-name={region}"),
         *("--http-address=127.0.0.1", f"--http-port={http.rpartition(':')[2]}"),
         *("--grpc-address=127.0.0.1", f"--grpc-port={grpc}", "--allow-metrics=false"),
@@ -117,7 +117,7 @@ async def triton(tmp_path_factory) -> AsyncIterator[GpuTriton]:
         await asyncio.wait_for(reading, 60)
         draining = asyncio.create_task(until(process, "no line says this"))
         async with InferenceServerClient(f"127.0.0.1:{grpc}") as client:
-            yield GpuTriton(client, http, process)
+            yield GpuTriton(client, http)
         process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(process.wait(), 30)
         await draining

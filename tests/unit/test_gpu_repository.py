@@ -1,5 +1,6 @@
 """The repository for GPUs, as far as it can be known without one: laid out, parsed, held against what is sent."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -11,11 +12,14 @@ from google.protobuf import text_format
 from tritonclient.grpc import InferInput
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup  # pyright: ignore[reportAttributeAccessIssue]
 
+from ragmesh import settings
 from ragmesh.inference import embed, generate, preflight
 from ragmesh.inference.embed import TritonEmbedder
 from ragmesh.inference.generate import TritonLanguageModel, chat_template
+from ragmesh.inference.manifest import misfit
 from ragmesh.inference.port import Message, Role, Sampling
 from tests.gpu_repository import API, CHAT_TEMPLATE, CONTEXT, DIMS, EMBEDDER, ENGINE, RERANKER, SLOTS, lay_out
+from triton_models.gpu import layout
 from triton_models.gpu.render import UnfitValues, render
 
 ROOT = Path(__file__).parents[2]
@@ -23,9 +27,9 @@ CPU, GPU = ROOT / "triton_models" / "cpu", ROOT / "triton_models" / "gpu"
 PARTS = {ENGINE: ["engine"], API: [], EMBEDDER: ["tokens", "encoder"], RERANKER: ["tokens", "encoder"]}
 MODELS = [f"{model}{part}" for model, parts in PARTS.items() for part in ("", *(f".{part}" for part in parts))]
 CLIENTS_READ = {
-    "llm": {"role", "weights", "languages", "chat_template", "context_length", "bytes_per_token"},
-    "embed": {"role", "weights", "languages", "dims", "max_tokens", "query_prefix", "passage_prefix"},
-    "rerank": {"role", "weights", "languages", "max_tokens"},
+    "llm": {"role", "weights", "languages", "chat_template", "context_length", "bytes_per_token", "made_for"},
+    "embed": {"role", "weights", "languages", "dims", "max_tokens", "query_prefix", "passage_prefix", "made_for"},
+    "rerank": {"role", "weights", "languages", "max_tokens", "made_for"},
 }
 DTYPES = {"BYTES": "TYPE_STRING"}
 
@@ -199,6 +203,19 @@ def test_a_chat_template_of_many_lines_and_quotes_arrives_as_it_was(repository):
     assert prompt.startswith("<|user|>\nHi</s>")
 
 
+@pytest.mark.parametrize("model", PARTS)
+def test_a_server_of_another_version_is_told_from_the_right_one(repository, model):
+    made_for = json.loads(parameters(config_of(repository / model))["made_for"])
+
+    assert misfit(made_for, versions()["TRITON_VERSION"]) is None
+    assert "2.51.0" in str(misfit(made_for, "2.51.0"))
+
+
+def test_versions_are_named_as_the_mesh_names_them():
+    assert layout.NAMED.pattern == settings.MODEL.pattern
+    assert settings.MODEL.pattern in (GPU / "scripts" / "common.sh").read_text(encoding="utf-8")
+
+
 def test_bytes_per_token_is_a_low_estimate_of_what_the_tokenizer_does(repository):
     assert float(parameters(config_of(repository / ENGINE))["bytes_per_token"]) == 0.8  # a token for each byte
 
@@ -286,7 +303,7 @@ async def test_what_the_client_of_language_models_sends_is_what_the_gpu_takes(re
     triton = Recorder(config_of(repository / model))
     monkeypatch.setattr(generate, "Triton", triton)
 
-    async with TritonLanguageModel("nowhere") as llm:
+    async with TritonLanguageModel("nowhere", model) as llm:
         sampling = Sampling(max_tokens=5, temperature=0.3, top_p=0.9, seed=7, stop=("\n", "END"))
         pieces = [piece async for piece in llm.generate([Message("user", "Hi")], sampling)]
         await llm.require_alive()
@@ -301,7 +318,7 @@ async def test_what_the_client_of_embedders_sends_is_what_the_gpu_takes(reposito
     triton = Recorder(config_of(repository / EMBEDDER))
     monkeypatch.setattr(embed, "Triton", triton)
 
-    async with TritonEmbedder("nowhere") as embedder:
+    async with TritonEmbedder("nowhere", EMBEDDER) as embedder:
         vectors = await embedder.embed(["one", "two"], Role.QUERY)
 
     assert vectors.shape == (2, embedder.info.dims)

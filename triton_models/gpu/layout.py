@@ -6,6 +6,7 @@ A version is the model NAME@VERSION, which clients ask, and its parts NAME@VERSI
 them appear at once or not at all, and none is ever written over.
 """
 
+import json
 import re
 import shutil
 import tempfile
@@ -20,7 +21,7 @@ from triton_models.gpu.render import render
 from triton_models.gpu.tokenizer import read_json, require
 
 TEMPLATES = Path(__file__).parent
-NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9_-]*")
+NAMED = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}@[1-9][0-9]{0,8}")  # as in ragmesh/settings.py
 BACKENDS = {".plan": "tensorrt", ".onnx": "onnxruntime"}
 
 
@@ -196,9 +197,16 @@ class _Folders:
         folder = self.scratch / f"{self.model}{part}" / "1"
         folder.mkdir(parents=True)
         source = (TEMPLATES / template / "config.pbtxt").read_text(encoding="utf-8")
-        config = render(source, {"model": self.model, **values})
+        config = render(source, {"model": self.model, **values, **(_made_for() if not part else {})})
         folder.with_name("config.pbtxt").write_text(config, encoding="utf-8")
         return folder
+
+
+def _made_for() -> dict[str, str]:
+    """The Triton that a version was made for: ragmesh refuses to load it in another one."""
+    versions = (TEMPLATES / "versions.env").read_text(encoding="utf-8")
+    (minor,) = re.findall(r"^TRITON_VERSION=(\d+\.\d+)", versions, re.MULTILINE)
+    return {"made_for": json.dumps({"triton": f"=={minor}.*"})}
 
 
 @contextmanager

@@ -23,7 +23,7 @@ require_command() { command -v "$1" >/dev/null || fail "$1 is not installed: $2"
 
 require_file() { [[ -e "$1" ]] || fail "$1 is not there: $2"; }
 
-require_version_id() { [[ "$1" =~ ^[A-Za-z0-9][A-Za-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9_-]*$ ]] ||
+require_version_id() { [[ "$1" =~ ^[a-z0-9][a-z0-9._-]{0,62}@[1-9][0-9]{0,8}$ ]] ||
   fail "'$1' is not NAME@VERSION, as in llama-3.1-8b@1"; }
 
 require_number() { [[ "$2" =~ ^[0-9]+$ ]] || fail "$1 takes a number, not '$2'"; }
