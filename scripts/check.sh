@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Format, lint, types, imports, proto. Every check runs; the first that fails decides the exit code.
+# Format, lint, types, imports, scripts, proto. Every check runs; the first that fails decides the exit code.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 export PATH="$PWD/.venv/bin:$PATH"
 failed=0
 
@@ -13,6 +13,7 @@ check() {
   fi
 }
 
+# shellcheck disable=SC2015,SC2329 # check calls it
 generated_is_current() {
   local fresh
   fresh=$(mktemp -d)
@@ -21,16 +22,21 @@ generated_is_current() {
   rm -rf "$fresh"
 }
 
+# shellcheck disable=SC2329 # check calls it
 breaks_nothing() {
   # Against the main branch where it has the contract already; a clone of one commit compares with itself.
   git cat-file -e main:proto/ragmesh/v1/document.proto 2>/dev/null || return 0
   buf breaking --against '.git#branch=main'
 }
 
+# shellcheck disable=SC2329 # check calls it
+scripts_are_sound() { git ls-files -co --exclude-standard '*.sh' .ci/run | xargs shellcheck; }
+
 check "format (ruff)" ruff format --check .
 check "lint (ruff)" ruff check .
 check "types (pyright, strict)" pyright --pythonpath .venv/bin/python
 check "imports (import-linter)" lint-imports
+check "scripts (shellcheck)" scripts_are_sound
 check "proto format (buf)" buf format -d --exit-code
 check "proto lint (buf)" buf lint
 check "proto breaks nothing (buf)" breaks_nothing

@@ -50,8 +50,8 @@ class Models:
         self._store = store
 
     async def all(self) -> Sequence[ModelStatus]:
-        """Every version, by name. Raises Unavailable."""
-        return await self._triton.models()
+        """Every version, by name, without the parts that only a version asks. Raises Unavailable."""
+        return [status for status in await self._triton.models() if not _is_part(status.name)]
 
     async def load(self, name: str, version: str) -> ModelId:
         """Loads a version; the newest where none is named. Raises NotFound, FailedPrecondition with the reason."""
@@ -242,6 +242,11 @@ class Models:
     async def _language_model(self, opened: AsyncExitStack, model: str) -> TritonLanguageModel:
         llm = TritonLanguageModel(self._triton.url, model, timeout_s=VERIFIED_WITHIN_S)
         return await opened.enter_async_context(llm)
+
+
+def _is_part(name: str) -> bool:
+    """Whether a model is NAME@VERSION.PART."""
+    return MODEL.fullmatch(name.rpartition(".")[0]) is not None
 
 
 def _in_use(settings: Settings, role: str) -> str:

@@ -39,6 +39,7 @@ install_chromium() {
 
 install_consul() {
   local site source=""
+  # shellcheck disable=SC2016 # apt's own variable
   site=$(apt-get indextargets --format '$(SITE)' | grep '/debian$' | head -n 1) || true
   [[ -z $site ]] || source="deb [signed-by=$DEBIAN_KEYS] $site $CONSUL_SUITE main"
   private_apt consul "$source"
@@ -98,6 +99,7 @@ fetch_jars() {
 need_java() {
   command -v java > /dev/null && command -v mvn > /dev/null && return
   ((EUID == 0)) || stop "Java and Maven are needed: sudo apt-get install $JAVA_PACKAGES"
+  # shellcheck disable=SC2086 # several packages
   apt-get -qq update && apt-get -qq -y --no-install-recommends install $JAVA_PACKAGES > /dev/null
 }
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Where the servers are installed, and how their programs are found. Sourced by install.sh and start.sh.
 
 SERVERS=(consul kafka postgres redis s3 milvus nginx chromium)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs a server in the foreground, on 127.0.0.1 alone: deploy/local/start.sh NAME DATA_DIR PORT
 # Its data are in DATA_DIR, which is made on the first start. SIGTERM ends it; the process is the server itself.
+# shellcheck disable=SC2155 # where there are no libraries to be found, the system has its own
 set -euo pipefail
 source "$(dirname "$0")/places.sh"
 

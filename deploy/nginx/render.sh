@@ -24,6 +24,7 @@ main() {
 fill() { configuration=${configuration//"@$1@"/"$2"}; }
 
 # The lines of an upstream out of `host:port host:port`.
+# shellcheck disable=SC2086 # an address for each
 servers() { printf '    server %s max_fails=2 fail_timeout=5s;\n' $1; }
 
 main

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -62,6 +63,15 @@ def installed(wheel, tmp_path_factory) -> Path:
     python = home / "venv" / "bin" / "python"
     pip(python, "install", "--quiet", "--no-compile", "--prefer-binary", "-c", home / "pins.txt", wheel)
     return python.parent
+
+
+def test_every_file_of_the_model_repositories_is_in_the_wheel(wheel):
+    files = [file for file in (ROOT / "triton_models").rglob("*") if file.is_file()]
+    ours = {str(file.relative_to(ROOT)) for file in files if "__pycache__" not in file.parts}
+
+    with ZipFile(wheel) as packed:
+        assert ours - set(packed.namelist()) == set()
+        assert packed.getinfo("triton_models/gpu/scripts/launch.sh").external_attr >> 16 & 0o100, "it is a program"
 
 
 def test_what_servers_need_is_left_out(installed):
