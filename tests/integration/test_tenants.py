@@ -19,7 +19,12 @@ from ragmesh.rpc.errors import translated
 from tests.documents import House, house
 
 DESCRIPTORS = Path(v1.__file__).with_name("descriptors.binpb")
-FOR_OPERATORS = {"GetIngestStats", "ListFailedDocuments", "RetryFailedDocuments"}  # over all tenants, by design
+FOR_OPERATORS = {
+    "GetReembedding",
+    "GetIngestStats",
+    "ListFailedDocuments",
+    "RetryFailedDocuments",
+}  # over all tenants, by design
 SHARED, PRIVATE = "handbook", "plans"
 TEXT = b"the rocket leaves on tuesday"
 

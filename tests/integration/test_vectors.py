@@ -358,10 +358,24 @@ async def test_it_waits_for_a_server_that_starts_late_and_several_may_set_up_at_
 
 async def test_another_embedding_model_is_refused_on_the_same_data(lite, milvus_lite):
     other = EmbedderInfo("another", "1", DIMS, 512, frozenset(), "", "")
+    await lite.require_leader(["chunks_toy_model_1"])
 
-    with pytest.raises(FailedPrecondition, match="chunks_toy_model_1"):
-        async with MilvusVectors(milvus_lite.uri, "", other):
-            pass
+    async with MilvusVectors(milvus_lite.uri, "", other) as vectors:
+        with pytest.raises(FailedPrecondition, match="indexed as chunks_toy_model_1"):
+            await vectors.require_leader(["chunks_another_1"])
+        await vectors.require_leader(["chunks_another_1", "chunks_toy_model_1"])
+
+
+async def test_the_alias_follows_the_model_that_leads(lite, milvus_lite):
+    other = EmbedderInfo("another", "1", DIMS, 512, frozenset(), "", "")
+    async with MilvusVectors(milvus_lite.uri, "", other) as vectors:
+        await vectors.lead()
+        with pytest.raises(FailedPrecondition, match="indexed as chunks_another_1"):
+            await lite.require_leader(["chunks_toy_model_1"])
+
+        await lite.lead()
+
+    await lite.require_leader(["chunks_toy_model_1"])
 
 
 async def test_a_silent_server_is_a_deadline(store, monkeypatch):
