@@ -22,18 +22,16 @@ from ragmesh.telemetry.metrics import LATENCY_BUCKETS_S
 from ragmesh.terms import terms
 from svc_query.cite import MARK, Citing
 from svc_query.condense import Turn, by_model, words
-from svc_query.events import AnswerEvent, Citation, Done, FinishReason, Sources, Timings, Token, Usage
+from svc_query.events import AnswerEvent, Citation, Done, FinishReason, Sources, Token, Usage
 from svc_query.language import readable_share
 from svc_query.prompt import budget, pack
 from svc_query.retrieve import Retriever, Search
 from svc_query.sentences import excerpt
+from svc_query.timings import Timings, observe
 from svc_query.wording import wording_for
 
 FIRST_TOKEN_SECONDS = Histogram(
     "ragmesh_first_token_seconds", "From the question to the first word of its answer", buckets=LATENCY_BUCKETS_S
-)
-STAGE_SECONDS = Histogram(
-    "ragmesh_answer_stage_seconds", "Duration of each stage of an answer", ["stage"], buckets=LATENCY_BUCKETS_S
 )
 TOKENS = Counter("ragmesh_llm_tokens_total", "Tokens that the language model read and wrote", ["kind"])
 
@@ -69,7 +67,9 @@ async def answer(
     began = time.perf_counter()
     asked = await _alone(question, llm, condense)
     found = await retriever.retrieve(asked.search)
+    planning = time.perf_counter()
     plan = _plan(asked, found.hits, llm)
+    prompt_s = time.perf_counter() - planning
     yield Sources(plan.passages, asked.text)
 
     text = _Text(Citing(plan.evidence, asked.text))
@@ -81,9 +81,7 @@ async def answer(
         yield Token(rest)
 
     yield text.usage
-    timings = replace(
-        text.timings(), embed_s=found.embed_s, search_s=found.search_s, total_s=time.perf_counter() - began
-    )
+    timings = replace(found.timings, prompt_s=prompt_s, **text.seconds(), total_s=time.perf_counter() - began)
     _observe(timings, text.usage)
     model = f"{llm.info.name}/{llm.info.version}" if plan.is_written else ""
     yield Done(text.reason, cited(text.shown, plan.passages), timings, model)
@@ -192,10 +190,10 @@ class _Text:
     def usage(self) -> Usage:
         return Usage(self.last.prompt_tokens, self.last.completion_tokens)
 
-    def timings(self) -> Timings:
+    def seconds(self) -> dict[str, float]:
         """How long the writing took, by this moment."""
         now = time.perf_counter()
-        return Timings(first_token_s=(self.first_at or now) - self.began, generate_s=now - self.began)
+        return {"first_token_s": (self.first_at or now) - self.began, "generate_s": now - self.began}
 
     def _show(self, text: str) -> str:
         self.shown += text
@@ -203,8 +201,7 @@ class _Text:
 
 
 def _observe(timings: Timings, usage: Usage) -> None:
-    for stage in ("embed", "search", "first_token", "generate", "total"):
-        STAGE_SECONDS.labels(stage).observe(getattr(timings, f"{stage}_s"))
+    observe("answer", timings)
     FIRST_TOKEN_SECONDS.observe(timings.total_s - timings.generate_s + timings.first_token_s)
     TOKENS.labels("prompt").inc(usage.prompt_tokens)
     TOKENS.labels("completion").inc(usage.completion_tokens)

@@ -25,11 +25,12 @@ from ragmesh.storage.cache.port import Cache
 from svc_query.admission import FirstTokens
 from svc_query.answer import Question, answer
 from svc_query.complete import complete
-from svc_query.events import AnswerEvent, Done, Sources, Timings, Token, Usage
+from svc_query.events import AnswerEvent, Done, Sources, Token, Usage
 from svc_query.flight import Flights
 from svc_query.lookups import LOOKUPS
 from svc_query.ports import Collection, Documents, SharedFlights
 from svc_query.retrieve import Retriever
+from svc_query.timings import Timings
 
 ANSWERS_IN_FLIGHT = Gauge("ragmesh_answers_in_flight", "Answers that are being written")
 RETRY_AFTER_S = 2.0
