@@ -37,6 +37,7 @@ class Citing:
     _held: str = field(default="", init=False)  # may still become a mark
     _sentence: str = field(default="", init=False)  # what the reader has of it, without marks
     _marked: bool = field(default=False, init=False)  # the sentence has a mark
+    removed: int = field(default=0, init=False)  # marks that named no source
 
     def __post_init__(self) -> None:
         self._evidence = [Evidence.of(source) for source in self.sources]
@@ -64,6 +65,7 @@ class Citing:
         """Keeps a mark that names a source, and drops any other; what stood before it may still become one."""
         if not 1 <= int(mark[1]) <= len(self.sources):
             self._held = self._held[: mark.start()]
+            self.removed += 1
             return ""
         self._marked = True
         kept, self._held = self._held, ""

@@ -74,6 +74,8 @@ class Retrieved:
     collection: Collection  # as it was when the search began, or later
     mode: Mode  # which indexes were asked
     timings: Timings
+    cosine: float | None  # of the passage that is nearest in meaning; None where only words were searched for
+    embedder: str  # name of the model that compared them
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,16 @@ class Retriever:
             halves = [tasks.create_task(self._half(side, search, collection)) for side in SIDES[mode]]
         found = {side: half.result() for side, half in zip(SIDES[mode], halves, strict=True)}
         hits = await self._in_turn(search, found)
-        return Retrieved(hits, collection.result(), mode, _timings(found, time.perf_counter() - began))
+        return Retrieved(
+            hits,
+            collection.result(),
+            mode,
+            _timings(found, time.perf_counter() - began),
+            cosine=max((hit.score for hit in found[Side.DENSE].hits), default=None)
+            if Side.DENSE in found
+            else None,
+            embedder=self._embedder.info.name,
+        )
 
     async def _half(self, side: Side, search: Search, collection: asyncio.Task[Collection]) -> _Half:
         if side is Side.SPARSE:
