@@ -4,9 +4,9 @@ A prompt is kept much shorter than the model's context. On a CPU each of its tok
 answer by milliseconds, and small models lose the thread in long ones. Sources are quotations, each under a heading,
 and nothing inside can pass for such a heading, a citation mark or a token of the chat template.
 
-The best source gets the most room: decision 0016 has what other shares came to. It stands last, next to the
-question: of 24 questions of XQuAD, SmolLM2-135M answered 6 so, and 1 with the best source first; sources in tags
-were sometimes repeated as the answer, sources under headings never.
+The best source is given whole, as far as there is room, before the next one gets any: decision 0016 has what other
+shares came to. It stands last, next to the question: of 24 questions of XQuAD, SmolLM2-135M answered 6 so, and 1 with
+the best source first; sources in tags were sometimes repeated as the answer, sources under headings never.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,6 @@ CONTEXT_SHARE = (
     0.4  # of the model's context, for the whole prompt, where the model does not say what is good for it
 )
 SHARE_MAX = 0.5  # whatever it says: the answer may take the other half
-SOURCE_SHARE = 0.6  # of what is left, for the best source that is left
 SOURCE_MIN = 40  # tokens; less of a source says nothing
 QUESTION_SHARE = 0.5  # of the prompt, at most
 HISTORY_SHARE = 0.2  # likewise
@@ -95,14 +94,12 @@ def _said(history: Sequence[Turn], room: int, measure: Measure) -> tuple[Message
 
 
 def _sources(question: str, passages: Sequence[Source], room: int, measure: Measure) -> list[str]:
-    """As many passages as get enough, from the first; what one leaves of its share, the next ones get."""
+    """As many passages as get enough, from the first; what one leaves of the room, the next ones get."""
     sources: list[str] = []
     for number, passage in enumerate(passages, start=1):
         if room < SOURCE_MIN:
             break
-        rest = len(passages) - number
-        share = room if not rest or room * (1 - SOURCE_SHARE) < SOURCE_MIN else int(room * SOURCE_SHARE)
-        sources.append(_quoted(number, passage, question, share, measure))
+        sources.append(_quoted(number, passage, question, room, measure))
         room -= measure.count(sources[-1] + BETWEEN)
     return sources
 
