@@ -31,6 +31,7 @@ from bench.fleet import Make, started
 from ragmesh import settings as configuration
 from ragmesh.inference import build
 from ragmesh.terms import HAN
+from svc_query.wording import wording_for
 
 XQUAD = Path("../shared/data/xquad")
 LANGUAGES = ("en", "zh")
@@ -51,6 +52,8 @@ class Answered:
     cited: tuple[str, ...]  # passages whose marks stand in the text, in order
     sources: tuple[str, ...]
     is_right: bool  # the text contains an answer
+    is_right_alone: bool  # likewise without what the mesh quotes behind the model's words
+    is_quoted_behind: bool
     first_token_ms: float
     prompt_tokens: int
 
@@ -67,6 +70,8 @@ class Figures:
     cites_gold: float  # the gold passage is among the cited
     cites_gold_first: float
     contains_answer: float
+    contains_answer_alone: float  # without the quote behind the model's words
+    quoted_behind: float
     refused_falsely: float
     removed: int
     refused_rightly: float
@@ -81,6 +86,8 @@ def figures(answerable: Sequence[Answered], removed: Sequence[Answered]) -> Figu
         cites_gold=fmean(each.gold in each.cited for each in answerable),
         cites_gold_first=fmean(each.cited[:1] == (each.gold,) for each in answerable),
         contains_answer=fmean(each.is_right for each in answerable),
+        contains_answer_alone=fmean(each.is_right_alone for each in answerable),
+        quoted_behind=fmean(each.is_quoted_behind for each in answerable),
         refused_falsely=fmean(each.is_refused for each in answerable),
         removed=len(removed),
         refused_rightly=fmean(each.is_refused for each in removed),
@@ -140,6 +147,7 @@ async def measure(
 
 async def _ask(edge: Edge, collection: str, question: Question, max_tokens: int) -> Answered:
     streamed = await edge.answer(collection, question.text, max_tokens=max_tokens)
+    own, quoted, _ = streamed.text.partition(wording_for(question.text).untraced)
     return Answered(
         question=question.text,
         gold=question.passage_id,
@@ -148,6 +156,8 @@ async def _ask(edge: Edge, collection: str, question: Question, max_tokens: int)
         cited=_passages(streamed.done["citations"]),
         sources=_passages(streamed.sources),
         is_right=contains(streamed.text, question.answers),
+        is_right_alone=contains(own, question.answers),
+        is_quoted_behind=bool(quoted),
         first_token_ms=streamed.first_token_s * 1e3,
         prompt_tokens=streamed.prompt_tokens,
     )

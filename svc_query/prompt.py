@@ -5,8 +5,8 @@ answer by milliseconds, and small models lose the thread in long ones. Sources a
 and nothing inside can pass for such a heading, a citation mark or a token of the chat template.
 
 The best source is given whole, as far as there is room, before the next one gets any: decision 0016 has what other
-shares came to. It stands last, next to the question: of 24 questions of XQuAD, SmolLM2-135M answered 6 so, and 1 with
-the best source first; sources in tags were sometimes repeated as the answer, sources under headings never.
+shares came to. It stands last, next to the question: of 24 questions of XQuAD, SmolLM2-135M answered 6 so, and 1
+with the best source first; sources in tags were sometimes repeated as the answer, sources under headings never.
 """
 
 from collections.abc import Sequence

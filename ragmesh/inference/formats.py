@@ -12,8 +12,8 @@ from pathlib import Path
 import structlog
 from gguf import GGUFReader
 
-from ragmesh.inference.manifest import Format
 from ragmesh.inference import vocabulary
+from ragmesh.inference.manifest import Format
 from ragmesh.inference.weights import e5, encoder, gguf_vocabulary, minilm
 
 log = structlog.get_logger()
@@ -57,7 +57,7 @@ def _write_gguf(files: Files) -> Parameters:
     _place(files.weights, files.folder / "model.gguf")
     field = GGUFReader(files.weights).fields.get("tokenizer.chat_template")
     template = {"chat_template": str(field.contents())} if field else {}
-    return template | _vocabulary(files)
+    return {**template, **_vocabulary(files)}
 
 
 def _vocabulary(files: Files) -> Parameters:

