@@ -13,7 +13,7 @@ Text is held back only while it may still become a mark: spaces, and what follow
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ragmesh.evidence import SUPPORT_MIN, Evidence
 from ragmesh.terms import terms
@@ -23,6 +23,7 @@ _COMPLETED = re.compile(r" *\[(\d{1,3})\]$")
 _UNDECIDED = re.compile(r"(?: *\[\d{0,3})* *")
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)]*$")  # an end only before a space: "3.14" has none
 _HAN_SENTENCE_END = re.compile(r"[。！？；][”’」』）]*$")
+_ANSWERING = terms("answer question text document passage")  # in a sentence, say only that it answers
 _CLOSING = "”’」』）"
 
 
@@ -97,7 +98,8 @@ class Citing:
 
     def _best_source(self) -> int:
         """The number of the source that supports the sentence best, the earlier of equals; 0 when none does."""
-        claim = Evidence.of(self._sentence)
+        said = Evidence.of(self._sentence)
+        claim = replace(said, terms=said.terms - _ANSWERING)
         supports = [evidence.support(claim, self._asked) for evidence in self._evidence]
         best = max(supports, default=0.0)
         return supports.index(best) + 1 if best >= SUPPORT_MIN else 0
