@@ -17,6 +17,7 @@ from bench.engines import Engines
 from ragmesh.chunk import Chunk
 from ragmesh.inference.port import Message, Sampling
 from svc_query import prompt
+from svc_query.sources import Source
 
 SALT = "Notice: "
 TOKENS = 48
@@ -54,8 +55,8 @@ async def _pair(edge: Edge, engines: Engines, collection: str, question: str) ->
     answered = await edge.answer(collection, question, max_tokens=TOKENS)
     writing_s = answered.seconds - answered.first_token_s
     mesh = Timed(answered.first_token_s, answered.tokens / writing_s, answered.prompt_tokens)
-    passages = [_chunk(source) for source in answered.sources]
-    packed = prompt.pack(question, passages, prompt.budget(engines.llm.info))
+    sources = [Source(chunk, 0.0, found=chunk) for chunk in map(_chunk, answered.sources)]
+    packed = prompt.pack(question, sources, engines.llm)
     return mesh, await _generate(engines, _salted(packed.messages))
 
 

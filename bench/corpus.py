@@ -4,6 +4,7 @@ import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 SUBJECTS = (
     "invoice",
@@ -75,6 +76,7 @@ class Question:
 
     text: str
     passage_id: str
+    answers: tuple[str, ...] = ()  # any of them is right; none where nobody wrote them down
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ def xquad(folder: Path, language: str) -> Corpus:
     return Corpus(
         passages=tuple(Passage(row["id"], row["text"]) for row in _rows(folder / f"passages.{language}.jsonl")),
         questions=tuple(
-            Question(row["question"], row["passage"]) for row in _rows(folder / f"questions.{language}.jsonl")
+            Question(row["question"], row["passage"], tuple(row["answers"]))
+            for row in _rows(folder / f"questions.{language}.jsonl")
         ),
     )
 
@@ -127,5 +130,5 @@ def _fact(rng: random.Random, passage: int, line: int) -> _Fact:
     )
 
 
-def _rows(file: Path) -> list[dict[str, str]]:
+def _rows(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]

@@ -29,6 +29,7 @@ class Streamed:
     prompt_tokens: int
     sources: Sequence[dict[str, Any]]
     text: str
+    done: dict[str, Any]  # finish_reason, citations, timings
 
 
 class Edge:
@@ -100,7 +101,8 @@ class Edge:
 
     async def answer(self, collection: str, question: str, **options: Any) -> Streamed:
         """A streamed answer, timed from the request to its first token and its end."""
-        began, first, tokens, usage, sources, text = time.perf_counter(), 0.0, 0, {}, [], ""
+        began, first, tokens, text = time.perf_counter(), 0.0, 0, ""
+        usage, sources, done = {}, [], {}
         body = {"question": question, "stream": True, **options}
         path = f"{self._url}/v1/collections/{collection}/answer"
         async with self._session.post(path, json=body) as response:
@@ -115,6 +117,8 @@ class Edge:
                         text += data["text"]
                     case "usage":
                         usage = data
+                    case "done":
+                        done = data
                     case "error":
                         raise RuntimeError(data)
                     case _:
@@ -126,6 +130,7 @@ class Edge:
             prompt_tokens=usage.get("prompt_tokens", 0),
             sources=sources,
             text=text,
+            done=done,
         )
 
 

@@ -1,5 +1,6 @@
 """Request bodies, checked by their models; response bodies, written as JSON."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -42,6 +43,6 @@ def explained(error: ValidationError, model: type[BaseModel]) -> InvalidArgument
     return InvalidArgument(f"{field}: {first['msg']}", field=field)
 
 
-def respond(content: Any, status: int = 200) -> web.Response:
+def respond(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """A JSON answer."""
-    return web.Response(status=status, text=dumps(content), content_type="application/json")
+    return web.Response(status=status, text=dumps(content), content_type="application/json", headers=headers)

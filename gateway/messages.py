@@ -110,13 +110,21 @@ def timings(message: Timings | None) -> shapes.Timings:
     """Where the time went."""
     message = Timings() if message is None else message
     return {
+        "queue_ms": message.queue_ms,
         "embed_ms": message.embed_ms,
         "search_ms": message.search_ms,
         "rerank_ms": message.rerank_ms,
+        "prompt_ms": message.prompt_ms,
         "first_token_ms": message.first_token_ms,
         "generate_ms": message.generate_ms,
         "total_ms": message.total_ms,
     }
+
+
+def server_timing(message: Timings | None) -> str:
+    """The same as the value of a Server-Timing header (W3C Server Timing), of the stages that ran."""
+    stages = {name.removesuffix("_ms"): value for name, value in timings(message).items()}
+    return ", ".join(f"{stage};dur={value}" for stage, value in stages.items() if value)
 
 
 def mesh(message: Mesh) -> shapes.Mesh:

@@ -94,9 +94,11 @@ class Citation(Result):
 class Timings(TypedDict):
     """Where the time went; a stage that did not run is 0."""
 
+    queue_ms: int
     embed_ms: int
     search_ms: int
     rerank_ms: int
+    prompt_ms: int
     first_token_ms: int
     generate_ms: int
     total_ms: int

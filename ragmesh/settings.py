@@ -213,6 +213,10 @@ class Settings(BaseSettings):
         "words",
         description="how a follow-up question is made to stand alone: by its words, or by the language model",
     )
+    grounded: bool = _dynamic(
+        True,
+        description="whether answers say so where the documents don't answer, and quote where they can't be traced",
+    )
     answer_cache: bool = _dynamic(True, description="whether answers are kept, for equal questions")
     suggestions: bool = _dynamic(True, description="whether questions are suggested")
     search_timeout_s: float = _dynamic(10.0, gt=0, le=600, description="deadline of a search")

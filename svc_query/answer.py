@@ -1,10 +1,11 @@
 """What answering is: find, read, write with citations.
 
-    async for event in answer(question, retriever=retriever, llm=llm):
+    async for event in answer(question, retriever=retriever, llm=llm, manner=Manner()):
         ...   # Sources, Token*, Usage, Done
 
-Where nothing is found, the answer says so and no model is asked. Where the model does not speak the question's
-language, the answer quotes the closest passages: what such a model writes would only look like an answer.
+Where nothing is found that can answer, the answer says so and no model is asked. Where the model does not speak the
+question's language, the answer quotes the closest passages: what such a model writes would only look like an
+answer. Where no passage supports what the model wrote, the closest one is quoted after it.
 """
 
 import time
@@ -17,24 +18,31 @@ from prometheus_client import Counter, Histogram
 
 from ragmesh.errors import Unavailable
 from ragmesh.inference.port import LanguageModel, Piece, Sampling
-from ragmesh.storage.vectors.port import Hit
 from ragmesh.telemetry.metrics import LATENCY_BUCKETS_S
 from ragmesh.terms import terms
 from svc_query.cite import MARK, Citing
 from svc_query.condense import Turn, by_model, words
-from svc_query.events import AnswerEvent, Citation, Done, FinishReason, Sources, Timings, Token, Usage
+from svc_query.enough import is_enough
+from svc_query.events import AnswerEvent, Citation, Done, FinishReason, Sources, Token, Usage
 from svc_query.language import readable_share
-from svc_query.prompt import budget, pack
-from svc_query.retrieve import Retriever, Search
+from svc_query.prompt import Prompt, budget, pack
+from svc_query.retrieve import Retrieved, Retriever, Search
 from svc_query.sentences import excerpt
+from svc_query.sources import Source, as_sources
+from svc_query.timings import Timings, observe
 from svc_query.wording import wording_for
 
 FIRST_TOKEN_SECONDS = Histogram(
     "ragmesh_first_token_seconds", "From the question to the first word of its answer", buckets=LATENCY_BUCKETS_S
 )
-STAGE_SECONDS = Histogram(
-    "ragmesh_answer_stage_seconds", "Duration of each stage of an answer", ["stage"], buckets=LATENCY_BUCKETS_S
+PROMPT_SHARE = Histogram(
+    "ragmesh_prompt_budget_share",
+    "Share of its budget that a prompt uses",
+    buckets=(0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0),
 )
+MISCOUNTED = Counter("ragmesh_prompt_miscounted_total", "Prompts that were longer for the model than was counted")
+ANSWERS = Counter("ragmesh_answers_total", "Answers by what they rest on", ["rest_on"])
+MARKS_REMOVED = Counter("ragmesh_citations_removed_total", "Marks of a model that named no source and were removed")
 TOKENS = Counter("ragmesh_llm_tokens_total", "Tokens that the language model read and wrote", ["kind"])
 
 SPOKEN_MIN = 0.5  # share of a question that a model must be able to read to answer it
@@ -59,17 +67,27 @@ class Question:
         return self.search.text
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How this mesh answers, whatever is asked."""
+
+    condense: Condense = "words"
+    grounded: bool = True  # says so where the documents don't answer, and quotes them where nothing can be traced
+
+
 async def answer(
-    question: Question, *, retriever: Retriever, llm: LanguageModel, condense: Condense
+    question: Question, *, retriever: Retriever, llm: LanguageModel, manner: Manner
 ) -> AsyncGenerator[AnswerEvent, None]:
     """Streams an answer: its sources first, then its text, then what it cost. Closing it stops the model.
 
     Raises what condensing and retrieval raise before the first event; after it what the model raises.
     """
     began = time.perf_counter()
-    asked = await _alone(question, llm, condense)
+    asked = await _alone(question, llm, manner.condense)
     found = await retriever.retrieve(asked.search)
-    plan = _plan(asked, found.hits, llm)
+    planning = time.perf_counter()
+    plan = _plan(question.text, asked, found, llm, manner)
+    prompt_s = time.perf_counter() - planning
     yield Sources(plan.passages, asked.text)
 
     text = _Text(Citing(plan.evidence, asked.text))
@@ -79,13 +97,13 @@ async def answer(
                 yield Token(shown)
     if rest := text.finish():
         yield Token(rest)
+    if text.is_untraced and (quote := plan.otherwise):
+        yield Token(text.show(quote))
 
     yield text.usage
-    timings = replace(
-        text.timings(), embed_s=found.embed_s, search_s=found.search_s, total_s=time.perf_counter() - began
-    )
-    _observe(timings, text.usage)
-    model = f"{llm.info.name}/{llm.info.version}" if plan.is_written else ""
+    timings = replace(found.timings, prompt_s=prompt_s, **text.seconds(), total_s=time.perf_counter() - began)
+    _observe(timings, text, plan, budget(llm.info))
+    model = f"{llm.info.name}/{llm.info.version}" if plan.prompt else ""
     yield Done(text.reason, cited(text.shown, plan.passages), timings, model)
 
 
@@ -113,45 +131,64 @@ class _Plan:
     passages: tuple[Citation, ...]
     evidence: Sequence[str]  # of each passage, what sentences without a mark may be traced to
     pieces: AsyncGenerator[Piece, None]
-    is_written: bool = False  # by a model
+    prompt: Prompt | None = None  # what the model reads, where one does
+    otherwise: str = ""  # to be said where no passage supports the text
 
 
-def _plan(question: Question, hits: Sequence[Hit], llm: LanguageModel) -> _Plan:
-    """Whether to write, to quote, or to say that nothing was found."""
+def _plan(spoken: str, question: Question, found: Retrieved, llm: LanguageModel, manner: Manner) -> _Plan:
+    """Whether to write, to quote, or to say that the documents don't answer.
+
+    `spoken` is the question as it was put, which stands in `question` with what it leans on.
+    """
     told = wording_for(question.text)
-    if not hits:
+    sources = as_sources(found.hits)
+    if not sources:
         return _Plan((), (), _say(told.nothing_found, finish_reason=FinishReason.NOT_FOUND))
+    if manner.grounded and not any(_may_answer(text, found, sources) for text in {spoken, question.text}):
+        passages = _numbered(sources)  # to be seen, but not cited
+        return _Plan(passages, (), _say(told.nothing_found, finish_reason=FinishReason.NOT_FOUND))
     if readable_share(question.text, llm.info.languages) < SPOKEN_MIN:
-        passages = _numbered(_closest(question, hits))
-        quotes = (_quote(passage, question) for passage in passages)
+        closest = _closest(question, sources)
+        passages = _numbered(closest)
+        quotes = (_quote(number, source, question) for number, source in enumerate(closest, start=1))
         return _Plan(passages, [""] * len(passages), _say(told.quoting, *quotes))  # quotes are marked already
-    prompt = pack(
-        question.text,
-        [hit.chunk for hit in hits],
-        budget(llm.info),
-        history=question.history,
-        instruction=question.instruction,
-    )
-    passages = _numbered(hits[: prompt.sources])
+    return _written(question, sources, llm, manner)
+
+
+def _may_answer(text: str, found: Retrieved, sources: Sequence[Source]) -> bool:
+    return is_enough(text, [source.chunk for source in sources], found.cosine, found.embedder)
+
+
+def _written(question: Question, sources: Sequence[Source], llm: LanguageModel, manner: Manner) -> _Plan:
+    """An answer in the model's words."""
+    prompt = pack(question.text, sources, llm, history=question.history, instruction=question.instruction)
+    passages = _numbered(sources[: prompt.sources])
     longest = min(question.sampling.max_tokens, llm.info.context_length // 2)
     pieces = llm.generate(prompt.messages, replace(question.sampling, max_tokens=longest))
-    return _Plan(passages, [passage.chunk.text for passage in passages], pieces, is_written=True)
+    ends_elsewhere = bool(question.sampling.stop)  # whoever says where a text ends wants nothing behind it
+    otherwise = "" if ends_elsewhere or not manner.grounded else _instead(question, sources)
+    return _Plan(passages, [passage.chunk.text for passage in passages], pieces, prompt, otherwise)
 
 
-def _numbered(hits: Sequence[Hit]) -> tuple[Citation, ...]:
-    return tuple(Citation(number, hit.chunk, hit.score) for number, hit in enumerate(hits, start=1))
+def _instead(question: Question, sources: Sequence[Source]) -> str:
+    """What stands behind a text that can't be traced to any passage."""
+    return f"\n\n{wording_for(question.text).untraced}{_quote(1, sources[0], question)}"
 
 
-def _closest(question: Question, hits: Sequence[Hit]) -> Sequence[Hit]:
-    """The hits worth quoting: the first, and those that share at least half as many terms with the question."""
+def _numbered(sources: Sequence[Source]) -> tuple[Citation, ...]:
+    return tuple(Citation(number, source.chunk, source.score) for number, source in enumerate(sources, start=1))
+
+
+def _closest(question: Question, sources: Sequence[Source]) -> Sequence[Source]:
+    """What is worth quoting: the first, and those that share at least half as many terms with the question."""
     asked = terms(question.text)
-    shared = [len(asked & terms(hit.chunk.text)) for hit in hits]
-    return [hit for hit, count in zip(hits, shared, strict=True) if 2 * count >= shared[0]][:QUOTES_MAX]
+    shared = [len(asked & terms(source.chunk.text)) for source in sources]
+    return [source for source, count in zip(sources, shared, strict=True) if 2 * count >= shared[0]][:QUOTES_MAX]
 
 
-def _quote(passage: Citation, question: Question) -> str:
-    quoted = excerpt(passage.chunk.text, question.text, QUOTE_BYTES)
-    return f"\n\n{' '.join(quoted.split())} {passage.marker}"
+def _quote(number: int, source: Source, question: Question) -> str:
+    quoted = excerpt(source.chunk.text, question.text, QUOTE_BYTES, best_at=source.found_at)
+    return f"\n\n{' '.join(quoted.split())} [{number}]"
 
 
 async def _say(*texts: str, finish_reason: FinishReason = FinishReason.STOP) -> AsyncGenerator[Piece, None]:
@@ -166,7 +203,7 @@ class _Text:
     """An answer's text while it is written."""
 
     citing: Citing
-    shown: str = ""
+    shown: str = ""  # with its marks
     began: float = field(default_factory=time.perf_counter)
     first_at: float | None = None
     last: Piece = field(default_factory=lambda: Piece(""))
@@ -176,13 +213,23 @@ class _Text:
         if piece.text and self.first_at is None:
             self.first_at = time.perf_counter()
         self.last = piece
-        return self._show(self.citing.feed(piece.text))
+        return self.show(self.citing.feed(piece.text))
 
     def finish(self) -> str:
         """The rest of it. Raises Unavailable where the model broke off."""
         if self.last.finish_reason is None:
             raise Unavailable("the language model broke off in the middle of the answer; ask again")
-        return self._show(self.citing.finish())
+        return self.show(self.citing.finish())
+
+    def show(self, text: str) -> str:
+        """The same text, as a part of what the reader has."""
+        self.shown += text
+        return text
+
+    @property
+    def is_untraced(self) -> bool:
+        """Whether a complete text has no mark."""
+        return self.reason is FinishReason.STOP and not MARK.search(self.shown)
 
     @property
     def reason(self) -> FinishReason:
@@ -192,19 +239,30 @@ class _Text:
     def usage(self) -> Usage:
         return Usage(self.last.prompt_tokens, self.last.completion_tokens)
 
-    def timings(self) -> Timings:
+    def seconds(self) -> dict[str, float]:
         """How long the writing took, by this moment."""
         now = time.perf_counter()
-        return Timings(first_token_s=(self.first_at or now) - self.began, generate_s=now - self.began)
-
-    def _show(self, text: str) -> str:
-        self.shown += text
-        return text
+        return {"first_token_s": (self.first_at or now) - self.began, "generate_s": now - self.began}
 
 
-def _observe(timings: Timings, usage: Usage) -> None:
-    for stage in ("embed", "search", "first_token", "generate", "total"):
-        STAGE_SECONDS.labels(stage).observe(getattr(timings, f"{stage}_s"))
+def _observe(timings: Timings, text: _Text, plan: _Plan, budget_tokens: int) -> None:
+    usage = text.usage
+    observe("answer", timings)
+    ANSWERS.labels(_rests_on(text, plan)).inc()
+    MARKS_REMOVED.inc(text.citing.removed)
+    if plan.prompt:
+        PROMPT_SHARE.observe(plan.prompt.tokens / budget_tokens)
+        MISCOUNTED.inc(usage.prompt_tokens > plan.prompt.tokens)
     FIRST_TOKEN_SECONDS.observe(timings.total_s - timings.generate_s + timings.first_token_s)
     TOKENS.labels("prompt").inc(usage.prompt_tokens)
     TOKENS.labels("completion").inc(usage.completion_tokens)
+
+
+def _rests_on(text: _Text, plan: _Plan) -> str:
+    if text.reason is FinishReason.NOT_FOUND:
+        return "nothing"
+    if not plan.prompt:
+        return "quotes"
+    if not MARK.search(text.shown):
+        return "the model alone"
+    return "a quote behind it" if text.shown.endswith(plan.otherwise) and plan.otherwise else "citations"

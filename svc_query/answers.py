@@ -23,13 +23,14 @@ from ragmesh.rpc.config import Live
 from ragmesh.rpc.context import bound, request_id, tenant
 from ragmesh.storage.cache.port import Cache
 from svc_query.admission import FirstTokens
-from svc_query.answer import Question, answer
+from svc_query.answer import Manner, Question, answer
 from svc_query.complete import complete
-from svc_query.events import AnswerEvent, Done, Sources, Timings, Token, Usage
+from svc_query.events import AnswerEvent, Done, Sources, Token, Usage
 from svc_query.flight import Flights
 from svc_query.lookups import LOOKUPS
 from svc_query.ports import Collection, Documents, SharedFlights
 from svc_query.retrieve import Retriever
+from svc_query.timings import Timings
 
 ANSWERS_IN_FLIGHT = Gauge("ragmesh_answers_in_flight", "Answers that are being written")
 RETRY_AFTER_S = 2.0
@@ -141,7 +142,7 @@ class Answers:
         """A new answer, cached before its end is told, so that nobody writes it twice."""
         events: list[AnswerEvent] = []
         written_by = means.llm.info
-        writing = answer(question, retriever=means.retriever, llm=means.llm, condense=self._live.now.condense)
+        writing = answer(question, retriever=means.retriever, llm=means.llm, manner=self._manner())
         async with aclosing(self._in_time(writing)) as written:
             async for event in written:
                 if isinstance(event, Done) and self._is_kept(question) and means.llm.info is written_by:
@@ -184,6 +185,10 @@ class Answers:
         except ValidationError:  # written by another version: as good as forgotten
             return None
 
+    def _manner(self) -> Manner:
+        now = self._live.now
+        return Manner(now.condense, now.grounded)
+
     def _key(self, question: Question, collection: Collection, means: Means) -> str:
         """Equal for questions that have the same answer; for nothing else."""
         search = replace(question.search, collection=collection.id, text=normalised(question.text))
@@ -195,7 +200,7 @@ class Answers:
             asdict(question.sampling),
             [asdict(turn) for turn in question.history],
             question.instruction,
-            self._live.now.condense,
+            asdict(self._manner()),
             (means.retriever.model.name, means.retriever.model.version),
             (means.llm.info.name, means.llm.info.version),
             "" if is_repeatable(question) else secrets.token_hex(16),

@@ -16,7 +16,7 @@ import structlog
 from prometheus_client import Counter
 
 from ragmesh.errors import MeshError
-from ragmesh.inference.port import LanguageModel, LanguageModelInfo, Message, Piece, Sampling
+from ragmesh.inference.port import LanguageModel, LanguageModelInfo, Message, Piece, Sampling, Tokens
 
 log = structlog.get_logger()
 
@@ -93,6 +93,13 @@ class Timed:
     def info(self) -> LanguageModelInfo:
         return self.model.info
 
+    @property
+    def tokens(self) -> Tokens:
+        return self.model.tokens
+
+    def prompt_tokens(self, messages: Sequence[Message]) -> int:
+        return self.model.prompt_tokens(messages)
+
     def generate(self, messages: Sequence[Message], sampling: Sampling) -> AsyncGenerator[Piece, None]:
         return _timed(self.model.generate(messages, sampling), self.record)
 
@@ -111,6 +118,14 @@ class Tried:
     def info(self) -> LanguageModelInfo:
         """Of the model that writes."""
         return (self._writes or self.trial.tried).info
+
+    @property
+    def tokens(self) -> Tokens:
+        """Of the model on trial: prompts are made for it."""
+        return self.trial.tried.tokens
+
+    def prompt_tokens(self, messages: Sequence[Message]) -> int:
+        return self.trial.tried.prompt_tokens(messages)
 
     def generate(self, messages: Sequence[Message], sampling: Sampling) -> AsyncGenerator[Piece, None]:
         return self._either(lambda model: model.generate(messages, sampling))

@@ -13,7 +13,7 @@ Text is held back only while it may still become a mark: spaces, and what follow
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ragmesh.evidence import SUPPORT_MIN, Evidence
 from ragmesh.terms import terms
@@ -23,6 +23,7 @@ _COMPLETED = re.compile(r" *\[(\d{1,3})\]$")
 _UNDECIDED = re.compile(r"(?: *\[\d{0,3})* *")
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)]*$")  # an end only before a space: "3.14" has none
 _HAN_SENTENCE_END = re.compile(r"[。！？；][”’」』）]*$")
+_ANSWERING = terms("answer question text document passage")  # in a sentence, say only that it answers
 _CLOSING = "”’」』）"
 
 
@@ -37,6 +38,7 @@ class Citing:
     _held: str = field(default="", init=False)  # may still become a mark
     _sentence: str = field(default="", init=False)  # what the reader has of it, without marks
     _marked: bool = field(default=False, init=False)  # the sentence has a mark
+    removed: int = field(default=0, init=False)  # marks that named no source
 
     def __post_init__(self) -> None:
         self._evidence = [Evidence.of(source) for source in self.sources]
@@ -64,6 +66,7 @@ class Citing:
         """Keeps a mark that names a source, and drops any other; what stood before it may still become one."""
         if not 1 <= int(mark[1]) <= len(self.sources):
             self._held = self._held[: mark.start()]
+            self.removed += 1
             return ""
         self._marked = True
         kept, self._held = self._held, ""
@@ -95,7 +98,8 @@ class Citing:
 
     def _best_source(self) -> int:
         """The number of the source that supports the sentence best, the earlier of equals; 0 when none does."""
-        claim = Evidence.of(self._sentence)
+        said = Evidence.of(self._sentence)
+        claim = replace(said, terms=said.terms - _ANSWERING)
         supports = [evidence.support(claim, self._asked) for evidence in self._evidence]
         best = max(supports, default=0.0)
         return supports.index(best) + 1 if best >= SUPPORT_MIN else 0

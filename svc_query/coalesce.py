@@ -9,6 +9,7 @@ older than its question.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from contextvars import Context
@@ -33,10 +34,20 @@ BATCH_SIZES = Histogram(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Served(Generic[Result]):
+    """An answer, and how long its caller waited for the call to begin."""
+
+    answer: Result
+    waited_s: float
+
+
 @dataclass(slots=True, eq=False)
 class _Caller(Generic[Item, Result]):
     item: Item
     answer: asyncio.Future[Result]
+    came: float = field(default_factory=time.perf_counter)
+    waited_s: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +64,7 @@ class _Lane(Generic[Item, Result]):
         while self.waiting and len(self.served) < most:
             caller = self.waiting.popleft()
             if not caller.answer.done():
+                caller.waited_s = time.perf_counter() - caller.came
                 self.served.append(caller)
         return self.served
 
@@ -90,14 +102,19 @@ class Coalescer(Generic[Key, Item, Result]):
 
     async def __call__(self, key: Key, item: Item) -> Result:
         """The answer to one item. A caller's cancellation, and an item that is refused, are its own affair."""
+        return (await self.timed(key, item)).answer
+
+    async def timed(self, key: Key, item: Item) -> Served[Result]:
+        """Likewise, with the time that was waited for it."""
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane()
             self._spawn(self._serve(key, lane))
-        lane.waiting.append(_Caller(item, answer))
+        caller = _Caller(item, answer)
+        lane.waiting.append(caller)
         try:
-            return await answer
+            return Served(await answer, caller.waited_s)
         finally:
             answer.cancel()
             lane.forsake()

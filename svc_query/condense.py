@@ -17,7 +17,7 @@ from enum import StrEnum
 from ragmesh.inference.port import LanguageModel, Message, Sampling
 from ragmesh.terms import HAN, numbers, terms
 from svc_query.plain import plain
-from svc_query.sentences import cut, size
+from svc_query.sentences import BYTES
 from svc_query.wording import wording_for
 
 CARRIED_MAX = 2  # earlier questions that a question may lean on
@@ -73,7 +73,7 @@ async def by_model(question: str, history: Sequence[Turn], llm: LanguageModel) -
 
     A long question, and one to which the model says nothing, is taken by its words.
     """
-    if size(question) > REPHRASED_BYTES:
+    if BYTES.count(question) > REPHRASED_BYTES:
         return words(question, history)
     told = wording_for(question)
     said = "\n".join(f"{turn.speaker}: {' '.join(plain(turn.text).split())}" for turn in history)
@@ -112,7 +112,7 @@ def _carried(question: str, history: Sequence[Turn]) -> Iterator[str]:
     if not history or not leans(question):
         return
     if _points_back(question, _PEOPLE) and history[-1].speaker is Speaker.ASSISTANT:
-        yield cut(" ".join(_MARK.sub(" ", history[-1].text).split()), REPLY_BYTES)
+        yield BYTES.cut(" ".join(_MARK.sub(" ", history[-1].text).split()), REPLY_BYTES)
     asked = [turn.text.strip() for turn in history if turn.speaker is Speaker.USER]
     for earlier in asked[: -CARRIED_MAX - 1 : -1]:
         yield earlier

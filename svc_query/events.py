@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ragmesh.chunk import Chunk
+from svc_query.timings import Timings
 
 
 class FinishReason(StrEnum):
@@ -26,17 +27,6 @@ class Citation:
     def marker(self) -> str:
         """Stands in the text where the passage supports it."""
         return f"[{self.number}]"
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """Where the time of a request went; a stage that did not run is 0."""
-
-    embed_s: float = 0.0
-    search_s: float = 0.0
-    first_token_s: float = 0.0
-    generate_s: float = 0.0
-    total_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from ragmesh.chunk import Chunk
 from ragmesh.errors import MeshError
 from ragmesh.inference.port import EmbedderInfo
 from svc_query.conversation import Superseded, TurnEvent
-from svc_query.events import AnswerEvent, Citation, Done, FinishReason, Sources, Timings, Token, Usage
+from svc_query.events import AnswerEvent, Citation, Done, FinishReason, Sources, Token, Usage
 from svc_query.passages import Part
 from svc_query.retrieve import Mode, Retrieved
+from svc_query.timings import Timings
 
 FINISH_REASONS = {
     FinishReason.STOP: v1.FinishReason.STOP,
@@ -21,11 +22,11 @@ MODES = {
 }
 
 
-def search_response(found: Retrieved, model: EmbedderInfo, total_s: float) -> v1.SearchResponse:
+def search_response(found: Retrieved, model: EmbedderInfo) -> v1.SearchResponse:
     """The results, best first."""
     return v1.SearchResponse(
         results=[v1.SearchResult(chunk=_chunk(hit.chunk), score=hit.score) for hit in found.hits],
-        timings=_timings(Timings(embed_s=found.embed_s, search_s=found.search_s, total_s=total_s)),
+        timings=_timings(found.timings),
         mode=MODES[found.mode],
         model=f"{model.name}/{model.version}",
     )
@@ -97,8 +98,11 @@ def _chunk(chunk: Chunk) -> v1.Chunk:
 
 def _timings(timings: Timings) -> v1.Timings:
     return v1.Timings(
+        queue_ms=_ms(timings.queue_s),
         embed_ms=_ms(timings.embed_s),
         search_ms=_ms(timings.search_s),
+        rerank_ms=_ms(timings.rerank_s),
+        prompt_ms=_ms(timings.prompt_s),
         first_token_ms=_ms(timings.first_token_s),
         generate_ms=_ms(timings.generate_s),
         total_ms=_ms(timings.total_s),

@@ -28,6 +28,7 @@ from svc_query.fusion import dense_weight, fuse
 from svc_query.lexical import by_words
 from svc_query.liveness import Liveness, Place
 from svc_query.ports import Collection, Documents
+from svc_query.timings import Timings
 
 CANDIDATES_MIN = 20  # of each index; more did not help on XQuAD, and each costs the index time
 CANDIDATES_PER_RESULT = 2
@@ -72,8 +73,9 @@ class Retrieved:
     hits: Sequence[Hit]
     collection: Collection  # as it was when the search began, or later
     mode: Mode  # which indexes were asked
-    embed_s: float
-    search_s: float
+    timings: Timings
+    cosine: float | None  # of the passage that is nearest in meaning; None where only words were searched for
+    embedder: str  # name of the model that compared them
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class _Half:
 
     hits: Sequence[Hit]
     embed_s: float
+    queue_s: float
 
 
 class Retriever:
@@ -128,36 +131,50 @@ class Retriever:
             collection = tasks.create_task(self._liveness.collection(search.place))
             halves = [tasks.create_task(self._half(side, search, collection)) for side in SIDES[mode]]
         found = {side: half.result() for side, half in zip(SIDES[mode], halves, strict=True)}
-        embed_s = max(half.embed_s for half in found.values())
         hits = await self._in_turn(search, found)
-        return Retrieved(hits, collection.result(), mode, embed_s, time.perf_counter() - began - embed_s)
+        return Retrieved(
+            hits,
+            collection.result(),
+            mode,
+            _timings(found, time.perf_counter() - began),
+            cosine=max((hit.score for hit in found[Side.DENSE].hits), default=None)
+            if Side.DENSE in found
+            else None,
+            embedder=self._embedder.info.name,
+        )
 
     async def _half(self, side: Side, search: Search, collection: asyncio.Task[Collection]) -> _Half:
+        if side is Side.SPARSE:
+            hits, searched_after_s = await self._live_hits(side, search.text, search, await collection)
+            return _Half(hits, embed_s=0.0, queue_s=searched_after_s)
         began = time.perf_counter()
-        query = search.text if side is Side.SPARSE else await self._embed(Role.QUERY, search.text)
-        embed_s = 0.0 if side is Side.SPARSE else time.perf_counter() - began
-        return _Half(await self._live_hits(side, query, search, await collection), embed_s)
+        embedded = await self._embed.timed(Role.QUERY, search.text)
+        embed_s = time.perf_counter() - began - embedded.waited_s
+        hits, searched_after_s = await self._live_hits(side, embedded.answer, search, await collection)
+        return _Half(hits, embed_s, embedded.waited_s + searched_after_s)
 
     async def _live_hits(
         self, side: Side, query: str | Vector, search: Search, collection: Collection
-    ) -> list[Hit]:
-        """Candidates that may be shown: enough for the results, unless there are no more.
+    ) -> tuple[list[Hit], float]:
+        """Candidates that may be shown: enough for the results, unless there are no more; and the wait for a turn.
 
         Index and document service are read one after the other. Where a document becomes READY anew in between, one
         knows its old generation and the other its new one: then both are read once more.
         """
         limit = max(CANDIDATES_MIN, CANDIDATES_PER_RESULT * search.top_k)
         looked_again = False
+        waited_s = 0.0
         while True:
             lane = _Lane(side, Scope(collection.id, search.filter), limit)
-            hits = await self._search(lane, query)
+            searched = await self._search.timed(lane, query)
+            hits, waited_s = searched.answer, waited_s + searched.waited_s
             sifted = await self._liveness.sift(search.place, collection, hits)
             if sifted.is_outdated and not looked_again:
                 looked_again = True
                 collection = await self._liveness.collection(search.place)
                 continue
             if len(sifted.hits) >= search.top_k or len(hits) < limit or limit == CANDIDATES_MAX:
-                return sifted.hits
+                return sifted.hits, waited_s
             limit = min(limit * WIDENING, CANDIDATES_MAX)
 
     async def _in_turn(self, search: Search, found: Mapping[Side, _Half]) -> list[Hit]:
@@ -186,6 +203,13 @@ class Retriever:
         return await self._searcher.search_dense(
             lane.scope, np.stack(cast("Sequence[Vector]", queries)), lane.limit
         )
+
+
+def _timings(found: Mapping[Side, _Half], total_s: float) -> Timings:
+    """Both halves ran at once: of each stage the longer counts, and searching is what remains."""
+    embed_s, queue_s = (max(getattr(half, name) for half in found.values()) for name in ("embed_s", "queue_s"))
+    search_s = max(0.0, total_s - embed_s - queue_s)
+    return Timings(queue_s=queue_s, embed_s=embed_s, search_s=search_s, total_s=total_s)
 
 
 def of_newest_generation(*halves: Sequence[Hit]) -> list[list[Hit]]:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 
 import grpc
 
@@ -15,7 +16,7 @@ from svc_query.admission import Searches
 from svc_query.answer import Question
 from svc_query.answers import Answers
 from svc_query.conversation import Conversation
-from svc_query.events import AnswerEvent
+from svc_query.events import AnswerEvent, Done
 from svc_query.index import Index
 from svc_query.requests import (
     Defaults,
@@ -28,6 +29,7 @@ from svc_query.requests import (
 )
 from svc_query.responses import answer_error, answer_event, list_chunks_response, search_response, turn_event
 from svc_query.retrieve import Mode
+from svc_query.timings import TIMINGS_KEY, Timings, observe, told
 
 
 class QueryServicer(v1.QueryServiceServicer):
@@ -61,14 +63,17 @@ class QueryServicer(v1.QueryServiceServicer):
         async with self._admitted("the search"):
             index = self._index()
             found = await index.retriever.retrieve(search)
-        return search_response(found, index.retriever.model, time.perf_counter() - began)
+        timings = replace(found.timings, total_s=time.perf_counter() - began)
+        observe("search", timings)
+        _tell(context, timings)
+        return search_response(replace(found, timings=timings), index.retriever.model)
 
     async def answer(
         self, request: v1.AnswerRequest, context: grpc.aio.ServicerContext
     ) -> AsyncGenerator[v1.AnswerEvent, None]:
         """Answers a question. What fails before the first event is a status, what fails later the last event."""
         question = parse_answer(request, tenant(), self._defaults())
-        async with aclosing(_told(self._answers.ask(question))) as events:
+        async with aclosing(_told(self._answers.ask(question), context)) as events:
             async for event in events:
                 yield event
 
@@ -86,7 +91,7 @@ class QueryServicer(v1.QueryServiceServicer):
     ) -> AsyncGenerator[v1.AnswerEvent, None]:
         """Continues a text. What fails before the first event is a status, what fails later the last event."""
         prompt, sampling = parse_complete(request)
-        async with aclosing(_told(self._answers.complete(prompt, sampling))) as events:
+        async with aclosing(_told(self._answers.complete(prompt, sampling), context)) as events:
             async for event in events:
                 yield event
 
@@ -151,13 +156,21 @@ class QueryServicer(v1.QueryServiceServicer):
                 raise DeadlineExceeded(f"{what} took longer than the time it was given") from None
 
 
-async def _told(events: AsyncGenerator[AnswerEvent, None]) -> AsyncGenerator[v1.AnswerEvent, None]:
+def _tell(context: grpc.aio.ServicerContext, timings: Timings) -> None:
+    context.set_trailing_metadata(((TIMINGS_KEY, told(timings)),))
+
+
+async def _told(
+    events: AsyncGenerator[AnswerEvent, None], context: grpc.aio.ServicerContext
+) -> AsyncGenerator[v1.AnswerEvent, None]:
     """Events as messages. An error before the first one is raised, a later one is told as the last event."""
     begun = False
     try:
         async with aclosing(events):
             async for event in events:
                 begun = True
+                if isinstance(event, Done):
+                    _tell(context, event.timings)
                 yield answer_event(event)
     except MeshError as error:
         if not begun:

@@ -13,6 +13,7 @@ class Wording:
     ask: str  # closes the prompt, with {question}
     nothing_found: str  # the whole answer where no source was found
     rewrite: str  # asks the model for a question that stands alone, with {history} and {question}
+    untraced: str  # opens a quotation behind an answer that no passage supports
     quoting: str  # opens an answer of quotations, where the model does not speak the language
 
 
@@ -24,6 +25,7 @@ ENGLISH = Wording(
         "Here is a conversation:\n{history}\n\nRewrite the next question so that it can be understood without the"
         " conversation. Write the question only.\nNext question: {question}\nRewritten question:"
     ),
+    untraced="This could not be traced to the documents. The closest passage says:",
     quoting="The language model does not speak this language. The closest passages say:",
 )
 CHINESE = Wording(
@@ -34,6 +36,7 @@ CHINESE = Wording(
         "以下是一段对话：\n{history}\n\n请改写下一个问题，使其脱离对话也能看懂。只写出问题。\n"
         "下一个问题：{question}\n改写后的问题："
     ),
+    untraced="以上内容未能在文档中找到依据。最相关的原文：",
     quoting="当前的语言模型不支持中文，以下是文档中最相关的原文：",
 )
 MOSTLY = 0.5

@@ -61,6 +61,7 @@ from ragmesh.v1 import (
     StateCount,
     Stats,
     SuggestQuestionsResponse,
+    Timings,
     Token,
     Usage,
 )
@@ -74,6 +75,7 @@ ANSWER = [
     AnswerEvent(usage=Usage(prompt_tokens=9, completion_tokens=3)),
     AnswerEvent(done=Done(finish_reason=FinishReason.STOP, citations=[CITED])),
 ]
+TIMINGS = Timings(queue_ms=1, embed_ms=4, search_ms=6, total_ms=12)
 MODELS = ((ModelRole.EMBED, "e5"), (ModelRole.LLM, "smol"))
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 PAGE = b"<p>" * 7
@@ -215,7 +217,9 @@ class Queries(QueryServiceServicer):
     async def search(self, request, context):
         self.asked.append(request)
         self.tenants.add(tenant())
-        return SearchResponse(results=[SearchResult(chunk=FOUND, score=0.75)], mode=SearchMode.DENSE)
+        return SearchResponse(
+            results=[SearchResult(chunk=FOUND, score=0.75)], mode=SearchMode.DENSE, timings=TIMINGS
+        )
 
     async def suggest_questions(self, request, context):
         self.asked.append(request)

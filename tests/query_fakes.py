@@ -15,6 +15,7 @@ from ragmesh.chunk import Chunk
 from ragmesh.errors import MeshError, NotFound
 from ragmesh.filter import Equals
 from ragmesh.inference.port import EmbedderInfo, LanguageModelInfo, Message, Piece, Role, Sampling
+from ragmesh.inference.vocabulary import Estimate
 from ragmesh.storage.vectors.port import Edition, Hit, Scope, Vectors
 from ragmesh.terms import terms
 from svc_query.ports import Collection, Live
@@ -38,9 +39,9 @@ def passage(text: str, *, document: str = "guide", ordinal: int = 0, **other: ob
 class LetterEmbedder:
     """Embeds a text as the count of its letters, and counts its calls."""
 
-    info = EmbedderInfo("letters", "1", 26, 512, frozenset({"en", "zh"}), "", "")
-
-    def __init__(self) -> None:
+    def __init__(self, name: str = "letters") -> None:
+        """By the name of a model that was calibrated, what is found is judged."""
+        self.info = EmbedderInfo(name, "1", 26, 512, frozenset({"en", "zh"}), "", "")
         self.embedded: list[str] = []
 
     async def embed_counted(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.float32], int]:
@@ -58,6 +59,7 @@ class ScriptedModel:
 
     def __init__(self, *pieces: str, languages: str = "en zh", fault: MeshError | None = None) -> None:
         self.info = LanguageModelInfo("scripted", "1", 2048, "", frozenset(languages.split()), 3.0)
+        self.tokens = Estimate(3.0)
         self.pieces = pieces
         self.fault = fault
         self.prompts: list[Sequence[Message]] = []
@@ -65,6 +67,9 @@ class ScriptedModel:
         self.waits = False
         self.writing = asyncio.Event()
         self.stopped = asyncio.Event()
+
+    def prompt_tokens(self, messages: Sequence[Message]) -> int:
+        return self.tokens.count_prompt("".join(message.content for message in messages))
 
     def complete(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
         return self.generate([Message("", prompt)], sampling)

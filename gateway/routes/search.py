@@ -36,7 +36,8 @@ async def search(request: web.Request) -> web.Response:
     return respond(
         shapes.Found(
             results=results, mode=messages.name(found.mode).lower(), timings=messages.timings(found.timings)
-        )
+        ),
+        headers={"Server-Timing": messages.server_timing(found.timings)},
     )
 
 

@@ -52,9 +52,7 @@ PLACES: Mapping[str, Place] = MappingProxyType(
         "bench": Place("operate", "Measures the running mesh beside the bare engines.", "bench"),
         "profile": Place("profile", "Names meshes, and chooses the one to use.", has_commands=True),
         "keys": Place("keys", "Makes, lists and ends API keys.", has_commands=True),
-        "models": Place(
-            "models", "Builds models, and changes those of a running mesh while it answers.", has_commands=True
-        ),
+        "models": Place("models", "Builds models, and changes those of a running mesh.", has_commands=True),
     }
 )
 

@@ -147,9 +147,9 @@ def _parameters(entry: Entry, settings: Settings) -> Parameters:
 
 
 def _llm_parameters(entry: Entry, settings: Settings) -> Parameters:
-    template = {"chat_template": entry.chat_template} if entry.chat_template else {}
+    own = {"chat_template": entry.chat_template, "prompt_tokens": str(entry.prompt_tokens or "")}
     return {
-        **template,
+        **{name: value for name, value in own.items() if value},
         "context_length": str(entry.context_length or settings.llm_context),
         "bytes_per_token": str(entry.bytes_per_token),
         "slots": str(settings.llm_slots),

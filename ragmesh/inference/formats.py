@@ -9,10 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 from gguf import GGUFReader
 
+from ragmesh.inference import vocabulary
 from ragmesh.inference.manifest import Format
-from ragmesh.inference.weights import e5, encoder, minilm
+from ragmesh.inference.weights import e5, encoder, gguf_vocabulary, minilm
+
+log = structlog.get_logger()
 
 Parameters = Mapping[str, str]
 
@@ -52,7 +56,18 @@ def _write_onnx(files: Files) -> Parameters:
 def _write_gguf(files: Files) -> Parameters:
     _place(files.weights, files.folder / "model.gguf")
     field = GGUFReader(files.weights).fields.get("tokenizer.chat_template")
-    return {"chat_template": str(field.contents())} if field else {}
+    template = {"chat_template": str(field.contents())} if field else {}
+    return {**template, **_vocabulary(files)}
+
+
+def _vocabulary(files: Files) -> Parameters:
+    """The tokens that prompts are counted in; clients estimate where none can be trusted."""
+    try:
+        given = files.tokenizer.read_text(encoding="utf-8") if files.tokenizer else None
+        return {vocabulary.PARAMETER: vocabulary.packed(given or gguf_vocabulary.tokenizer_json(files.weights))}
+    except gguf_vocabulary.Untrusted as reason:
+        log.warning("tokenizer.estimated", reason=str(reason), cure="name its tokenizer.json in the manifest")
+        return {}
 
 
 WRITERS: Mapping[Format, Callable[[Files], Parameters]] = {

@@ -15,8 +15,9 @@ from jinja2 import Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tritonclient.grpc import InferInput
 
-from ragmesh.inference.port import LanguageModelInfo, Message, ModelId, Piece, Sampling
+from ragmesh.inference.port import LanguageModelInfo, Message, ModelId, Piece, Sampling, Tokens
 from ragmesh.inference.triton import Triton, translated
+from ragmesh.inference.vocabulary import tokens_of
 from ragmesh.rpc.context import time_left
 
 SILENCE_S = 1.0  # without a piece, until the model is asked whether it lives
@@ -42,7 +43,9 @@ class TritonLanguageModel:
             chat_template=parameters["chat_template"],
             languages=frozenset(parameters["languages"].split()),
             bytes_per_token=float(parameters["bytes_per_token"]),
+            prompt_tokens=int(parameters["prompt_tokens"]) if "prompt_tokens" in parameters else None,
         )
+        self._tokens = await asyncio.to_thread(tokens_of, parameters)  # a tenth of a second
         self._template = chat_template(self._info.chat_template)
         return self
 
@@ -55,6 +58,15 @@ class TritonLanguageModel:
     def info(self) -> LanguageModelInfo:
         """What the repository says of the model."""
         return self._info
+
+    @property
+    def tokens(self) -> Tokens:
+        """Its own tokens, or an estimate where the repository does not have them."""
+        return self._tokens
+
+    def prompt_tokens(self, messages: Sequence[Message]) -> int:
+        """How many tokens the model will read."""
+        return self._tokens.count_prompt(self._prompt(messages))
 
     def generate(self, messages: Sequence[Message], sampling: Sampling) -> AsyncGenerator[Piece, None]:
         """Streams the text as it is written. Closing the iterator stops the generation in the server.

@@ -63,11 +63,12 @@ class Entry(BaseModel):
     title: str = Field(min_length=1)  # of the weights, for people
     license: str  # a file of triton_models/licenses, or a path
     weights: Source
-    tokenizer: Source | None = None
+    tokenizer: Source | None = None  # of an LLM: where the one in its weights is of a kind that is not known here
     languages: tuple[str, ...] = Field(min_length=1)  # ISO 639-1
     dims: int = Field(0, ge=0)  # of its vectors
     max_tokens: int = Field(0, ge=0)  # what is longer is cut
     context_length: int = Field(0, ge=0)  # tokens of prompt and answer; 0 for what RAGMESH_LLM_CONTEXT says
+    prompt_tokens: int = Field(0, ge=0)  # that its prompts should have at most; 0 for a share of the context
     query_prefix: str = ""
     passage_prefix: str = ""
     pooling: Literal["none", "mean", "first"] = "none"  # that an ONNX encoder still needs

@@ -56,6 +56,7 @@ class LanguageModelInfo:
     chat_template: str  # Jinja, as in tokenizer_config.json
     languages: frozenset[str]
     bytes_per_token: float  # of UTF-8, a low estimate: for budgets, not for bills
+    prompt_tokens: int | None = None  # that a prompt should have at most; None for a share of the context
 
 
 class Embedder(Protocol):
@@ -98,11 +99,36 @@ class Piece:
     completion_tokens: int = 0
 
 
+class Tokens(Protocol):
+    """What a language model counts in."""
+
+    def count(self, text: str) -> int:
+        """How many tokens a text has inside of others."""
+        ...
+
+    def count_prompt(self, text: str) -> int:
+        """How many it has as all that the model reads, with those that every prompt begins or ends with."""
+        ...
+
+    def cut(self, text: str, most: int) -> str:
+        """The beginning of a text, in at most so many tokens."""
+        ...
+
+
 class LanguageModel(Protocol):
     """Messages, or a beginning, to text. Safe to call concurrently."""
 
     @property
     def info(self) -> LanguageModelInfo: ...
+
+    @property
+    def tokens(self) -> Tokens:
+        """What it counts in."""
+        ...
+
+    def prompt_tokens(self, messages: Sequence[Message]) -> int:
+        """How many tokens messages have as a prompt, in the form of the chat template."""
+        ...
 
     def generate(self, messages: Sequence[Message], sampling: Sampling) -> AsyncGenerator[Piece, None]:
         """Streams the text as it is written. Closing the generator stops the generation in the server.

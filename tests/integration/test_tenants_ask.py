@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from ragmesh import v1
 from ragmesh.errors import NotFound
 from ragmesh.inference.port import EmbedderInfo, LanguageModelInfo, Message, Piece, Role, Sampling
+from ragmesh.inference.vocabulary import Estimate
 from ragmesh.rpc.channels import open_channel
 from ragmesh.rpc.config import Live
 from ragmesh.rpc.context import bound, outgoing
@@ -64,6 +65,10 @@ class Parrot:
     """A language model that repeats its prompt."""
 
     info = LanguageModelInfo("parrot", "1", 8192, "", frozenset({"en"}), 3.0)
+    tokens = Estimate(3.0)
+
+    def prompt_tokens(self, messages: Sequence[Message]) -> int:
+        return sum(self.tokens.count(message.content) for message in messages)
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> AsyncGenerator[Piece, None]:
         yield Piece(" ".join(message.content for message in messages))

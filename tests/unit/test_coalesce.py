@@ -1,6 +1,7 @@
 """Callers share calls, and nothing else."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from hypothesis import given
@@ -52,6 +53,22 @@ async def test_an_idle_call_goes_alone_and_what_arrives_meanwhile_goes_together(
 
         assert await asyncio.gather(first, *others) == [2, 4, 6, 8]
     assert doubler.batches == [("a", [1]), ("a", [2, 3, 4])]
+
+
+async def test_a_caller_is_told_how_long_it_waited_for_its_call_to_begin():
+    doubler = Doubler(open_gate=False)
+    async with Coalescer("test", doubler) as double:
+        first = asyncio.create_task(double.timed("a", 1))
+        await settle()
+        second = asyncio.create_task(double.timed("a", 2))
+        began = time.perf_counter()
+        await settle()
+        held_s = time.perf_counter() - began
+        doubler.gate.set()
+        early, late = await asyncio.gather(first, second)
+
+    assert (early.answer, late.answer) == (2, 4)
+    assert late.waited_s >= held_s > early.waited_s
 
 
 async def test_keys_do_not_wait_for_each_other():

@@ -72,7 +72,8 @@ async def test_a_search_shows_passages_with_their_scores(edge):
 
     assert response.status == 200
     assert [(each["chunk_id"], each["score"]) for each in found["results"]] == [(FOUND.chunk_id, 0.75)]
-    assert (found["mode"], found["timings"]["total_ms"]) == ("dense", 0)
+    assert (found["mode"], found["timings"]["queue_ms"], found["timings"]["total_ms"]) == ("dense", 1, 12)
+    assert response.headers["Server-Timing"] == "queue;dur=1, embed;dur=4, search;dur=6, total;dur=12"
     assert edge.queries.asked[0].top_k == 3
 
 

@@ -14,7 +14,7 @@ from ragmesh.inference.manifest import BadManifest, Source
 from ragmesh.inference.port import ModelId
 from ragmesh.inference.preflight import CannotStart
 from ragmesh.inference.sources import MissingWeights, locate
-from ragmesh.inference.weights import e5, encoder
+from ragmesh.inference.weights import e5, encoder, gguf_vocabulary
 from ragmesh.inference.weights.encoder import Affine, EncoderWeights, Layer, PackedWords, PlainWords
 from ragmesh.settings import Settings
 
@@ -106,6 +106,7 @@ def cheap_weights(monkeypatch):
         (files.folder / "model.onnx").write_bytes(b"weights")
         return {}
 
+    monkeypatch.setattr(gguf_vocabulary, "tokenizer_json", lambda _: "{}")  # test_inference_vocabulary makes it
     monkeypatch.setattr(formats, "WRITERS", {**formats.WRITERS, "e5-4bit": write})
     monkeypatch.setattr(build, "WRITERS", formats.WRITERS)
     return made

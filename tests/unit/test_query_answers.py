@@ -6,6 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 import pytest
+from prometheus_client import REGISTRY
 
 from ragmesh.chunk import Chunk
 from ragmesh.errors import DeadlineExceeded, NotFound, ResourceExhausted, Unavailable
@@ -48,12 +49,17 @@ class House:
 
 @asynccontextmanager
 async def house(
-    llm: ScriptedModel, chunks: Sequence[Chunk] = (TOWER, BRIDGE), *, in_flight: int = 4, timeout_s: float = 10
+    llm: ScriptedModel,
+    chunks: Sequence[Chunk] = (TOWER, BRIDGE),
+    *,
+    in_flight: int = 4,
+    timeout_s: float = 10,
+    embedder: str = "letters",
 ) -> AsyncIterator[House]:
-    embedder, cache = LetterEmbedder(), MemoryCache(1_000_000)
+    letters, cache = LetterEmbedder(embedder), MemoryCache(1_000_000)
     searcher = FewChunks(chunks)
     documents = OneCollection(searcher)
-    async with Retriever(CachedEmbedder(embedder, cache, 60), searcher, documents) as retriever:
+    async with Retriever(CachedEmbedder(letters, cache, 60), searcher, documents) as retriever:
         live = Live(Settings(answers_max=in_flight, answer_timeout_s=timeout_s))
         answers = Answers(
             lambda: retriever,
@@ -63,7 +69,7 @@ async def house(
             shared=Unshared(),
             live=live,
         )
-        yield House(answers, llm, documents, embedder, live)
+        yield House(answers, llm, documents, letters, live)
 
 
 def text_of(events: Sequence[AnswerEvent]) -> str:
@@ -101,6 +107,70 @@ async def test_where_nothing_is_found_the_answer_says_so_and_no_model_is_asked(a
     assert isinstance(events[-1], Done)
     assert events[-1].finish_reason is FinishReason.NOT_FOUND
     assert mesh.llm.prompts == []
+
+
+async def test_a_text_that_no_passage_supports_is_followed_by_the_closest_passage():
+    async with house(ScriptedModel("It was built by wolves in Norway.")) as mesh:
+        events = await mesh.ask(question())
+
+    wrote, _, quoted = text_of(events).partition("\n\n")
+    assert wrote == "It was built by wolves in Norway."
+    assert quoted.startswith("This could not be traced to the documents.")
+    assert quoted.endswith("It was completed in March 1889. [1]")
+    assert isinstance(events[-1], Done)
+    assert [citation.marker for citation in events[-1].citations] == ["[1]"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sampling"),
+    [({"grounded": "false"}, {}), ({}, {"stop": ("\n",)})],
+    ids=["where a mesh wants the text alone", "where the asker says how it ends"],
+)
+async def test_nothing_is_quoted_behind_a_text(changes, sampling):
+    async with house(ScriptedModel("It was built by wolves.")) as mesh:
+        await mesh.live.take(Snapshot(1, changes))
+        events = await mesh.ask(question(**sampling))
+
+    assert text_of(events) == "It was built by wolves."
+
+
+async def test_marks_that_name_no_source_are_removed_and_counted():
+    before = REGISTRY.get_sample_value("ragmesh_citations_removed_total") or 0
+    async with house(ScriptedModel("It was completed in March 1889 [7]. Trains [99] cross [2].")) as mesh:
+        events = await mesh.ask(question())
+
+    assert text_of(events) == "It was completed in March 1889. [1] Trains cross [2]."
+    assert REGISTRY.get_sample_value("ragmesh_citations_removed_total") == before + 2
+
+
+async def test_what_is_found_but_can_not_answer_is_shown_and_no_model_is_asked():
+    llm = ScriptedModel("invented")
+    async with house(llm, embedder="e5-small") as mesh:
+        events = await mesh.ask(question("zzz qqq xxx?"))
+        answered = await mesh.ask(question())
+
+    sources, *_, done = events
+    assert isinstance(sources, Sources)
+    assert isinstance(done, Done)
+    assert [citation.chunk.document_id for citation in sources.citations] == ["tower", "bridge"]
+    assert text_of(events) == "Nothing in these documents answers this question."
+    assert (done.finish_reason, done.citations) == (FinishReason.NOT_FOUND, ())
+    assert isinstance(answered[-1], Done)
+    assert answered[-1].finish_reason is FinishReason.STOP
+    assert len(llm.prompts) == 1
+
+
+async def test_neighbours_are_one_source():
+    text = "The tower is 330 metres tall. It was completed in March 1889. It is green."
+    first, second = (
+        replace(TOWER, ordinal=n, start=a, end=b, text=text[a:b]) for n, a, b in ((0, 0, 61), (1, 30, 74))
+    )
+    async with house(ScriptedModel("It was completed in March 1889."), [first, second]) as mesh:
+        events = await mesh.ask(question())
+
+    assert isinstance(events[0], Sources)
+    (source,) = events[0].citations
+    assert (source.chunk.text, source.chunk.start, source.chunk.end) == (text, 0, 74)
 
 
 async def test_a_model_that_does_not_speak_the_language_is_not_asked_but_passages_are_quoted():

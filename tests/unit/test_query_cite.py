@@ -76,6 +76,13 @@ def test_a_supported_sentence_gets_the_mark_of_its_source():
     )
 
 
+def test_words_that_only_say_that_an_answer_comes_need_no_source():
+    said = "The answer to this question is: 330 metres."
+
+    assert cited(said, [BRIDGE, TOWER], "How tall is the tower?") == f"{said} [2]"
+    assert cited("The answer to this question is in the text.", [TOWER], "How?").count("[") == 0
+
+
 def test_a_chinese_sentence_gets_its_mark_without_a_space():
     assert cited("铁塔高三百三十米。它位于战神广场。", [TOWER, HAN]) == "铁塔高三百三十米。[2]它位于战神广场。[2]"
 

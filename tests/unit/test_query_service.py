@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import grpc
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from ragmesh import v1
 from ragmesh.errors import (
@@ -86,6 +87,12 @@ async def events_of(stub: QueryServiceStub, request: AnswerRequest) -> list[v1.A
         return [event async for event in stub.answer(request, **outgoing(10))]
 
 
+def stages_of(trailing: grpc.aio.Metadata) -> dict[str, float]:
+    """Milliseconds by stage, read from the call's last words."""
+    stages = (stage.split(";dur=") for stage in str(trailing["ragmesh-timings"]).split(", "))
+    return {name: float(milliseconds) for name, milliseconds in stages}
+
+
 async def test_a_search_finds_passages_best_first():
     async with query_service() as stub:
         response = await stub.search(SearchRequest(query="Eiffel Tower in Paris"), **outgoing(10))
@@ -136,6 +143,54 @@ async def test_an_answer_streams_sources_tokens_usage_and_done():
     assert events[-1].done
     assert events[-1].done.finish_reason is v1.FinishReason.STOP
     assert [citation.marker for citation in events[-1].done.citations] == ["[1]"]
+
+
+async def test_a_search_tells_its_stages_after_the_response():
+    async with query_service() as stub:
+        call = stub.search(SearchRequest(query="Eiffel Tower"), **outgoing(10))
+        response = await call
+        stages = stages_of(await call.trailing_metadata())
+
+    assert set(stages) == {"queue", "embed", "search", "total"}
+    assert stages["total"] >= stages["embed"] > 0
+    assert response.timings
+    assert response.timings.total_ms == round(stages["total"])
+
+
+async def test_an_answer_tells_its_stages_after_its_last_event():
+    asked = AnswerRequest(question="When was the tower completed?")
+    async with query_service() as stub:
+        call = stub.answer(asked, **outgoing(10))
+        events = [event async for event in call]
+        stages = stages_of(await call.trailing_metadata())
+
+    assert list(stages) == ["queue", "embed", "search", "prompt", "first_token", "generate", "total"]
+    assert stages["total"] >= stages["generate"] >= stages["first_token"]
+    assert events[-1].done
+    assert events[-1].done.timings
+
+
+async def test_a_text_that_is_continued_tells_how_long_the_model_took():
+    async with query_service() as stub:
+        call = stub.complete(CompleteRequest(prompt="Once"), **outgoing(10))
+        async for _ in call:
+            pass
+        stages = stages_of(await call.trailing_metadata())
+
+    assert list(stages) == ["first_token", "generate", "total"]
+
+
+async def test_stages_are_counted_by_name_for_searches_and_for_answers():
+    before = {name: _count(name) for name in ("search", "answer")}
+    async with query_service() as stub:
+        await stub.search(SearchRequest(query="Eiffel Tower"), **outgoing(10))
+        await events_of(stub, AnswerRequest(question="When was the tower completed?"))
+
+    assert {name: _count(name) - count for name, count in before.items()} == {"search": 1, "answer": 1}
+
+
+def _count(work: str) -> float:
+    return REGISTRY.get_sample_value(f"ragmesh_{work}_stage_seconds_count", {"stage": "embed"}) or 0.0
 
 
 async def test_a_failure_after_the_first_event_is_the_last_event():
