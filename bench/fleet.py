@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +26,7 @@ class Make:
     profile: Literal["embedded", "mesh"] = "embedded"
     query: int = 1
     worker: int = 1
+    worker_module: str = "svc_document"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,24 @@ async def started(make: Make, models: Path, home: Path) -> AsyncIterator[Plan]:
         update={"profile": make.profile, "data_dir": home, "port": 0, "models_dir": models}
     )
     with state.locked(home):
-        planned = plan(secret.ensured(settings), {"query": make.query, "worker": make.worker})
+        planned = _with_worker(
+            plan(secret.ensured(settings), {"query": make.query, "worker": make.worker}), make.worker_module
+        )
         await asyncio.to_thread(servers.install, settings, print)
         async with running(planned, lambda _: None) as mesh:
             await mesh.ready()
             yield planned
+
+
+def _with_worker(planned: Plan, module: str) -> Plan:
+    """The plan, its workers run by another module."""
+    programs = [
+        replace(each, command=tuple(module if part == "svc_document" else part for part in each.command))
+        if each.name.startswith("worker")
+        else each
+        for each in planned.programs
+    ]
+    return replace(planned, programs=tuple(programs))
 
 
 @asynccontextmanager
