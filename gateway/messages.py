@@ -211,6 +211,7 @@ def model(message: Model) -> shapes.Model:
         "context_length": message.context_length,
         "successes": message.successes,
         "failures": message.failures,
+        "percent": message.percent,
     }
 
 

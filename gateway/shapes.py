@@ -231,6 +231,7 @@ class Model(TypedDict):
     context_length: int
     successes: int
     failures: int
+    percent: int  # of its role's requests
 
 
 class Models(TypedDict):

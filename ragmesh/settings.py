@@ -393,4 +393,4 @@ def reason(problem: ErrorDetails) -> str:
 
 def _name_of(place: tuple[int | str, ...], prefix: str) -> str:
     name = "_".join(map(str, place)) or "*"
-    return prefix + name.upper() if prefix else name
+    return prefix + name.upper().removeprefix(prefix) if prefix else name

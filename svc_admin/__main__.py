@@ -5,13 +5,14 @@ from contextlib import AsyncExitStack
 
 from pymilvus import AsyncMilvusClient
 
+from ragmesh.inference.port import ModelId
 from ragmesh.inference.triton import Triton
 from ragmesh.rpc.channels import connect
 from ragmesh.rpc.config import Live, open_config
 from ragmesh.rpc.discovery import SERVICES
 from ragmesh.rpc.server import run, serving
 from ragmesh.storage import database as sql
-from ragmesh.storage.vectors.milvus import CHANNEL_OPTIONS, drop
+from ragmesh.storage.vectors.milvus import CHANNEL_OPTIONS, drop, lead
 from ragmesh.storage.vectors.schema import collection_name
 from ragmesh.v1 import DocumentServiceStub
 from svc_admin.access import AccessServicer
@@ -50,8 +51,8 @@ async def main(live: Live) -> None:
             dead_letters=DeadLetters(documents, settings.call_timeout_s),
             keys=keys,
             backends=backends.observe,
-            models=Models(triton, live, store),
-            drop=lambda model: drop(milvus, collection_name(model.name, model.version)),
+            models=Models(triton, live, store, lambda model: lead(milvus, chunks_of(model))),
+            drop=lambda model: drop(milvus, chunks_of(model)),
             live=live,
             timeout_s=settings.call_timeout_s,
         )
@@ -62,6 +63,11 @@ async def main(live: Live) -> None:
             await running.stopped()
             if watching:
                 watching.cancel()
+
+
+def chunks_of(model: ModelId) -> str:
+    """The collection in Milvus that has an embedding model's vectors."""
+    return collection_name(model.name, model.version)
 
 
 if __name__ == "__main__":

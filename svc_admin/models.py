@@ -5,7 +5,7 @@ the old version finishes with it.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TypeVar
 
@@ -44,10 +44,14 @@ CANARY = {"llm": "llm_canary"}
 class Models:
     """The versions in Triton's repository."""
 
-    def __init__(self, triton: Triton, live: Live, store: ConfigStore) -> None:
+    def __init__(
+        self, triton: Triton, live: Live, store: ConfigStore, lead: Callable[[ModelId], Awaitable[None]]
+    ) -> None:
+        """`lead`: points those who read Milvus by its alias at a model's chunks."""
         self._triton = triton
         self._live = live
         self._store = store
+        self._lead = lead
 
     async def all(self) -> Sequence[ModelStatus]:
         """Every version, by name, without the parts that only a version asks. Raises Unavailable."""
@@ -212,6 +216,7 @@ class Models:
         await self._write(
             {"embed_also": " ".join(kept), "embed_before": now.embedding, SETTING["embed"]: str(model)}
         )
+        await self._lead(model)
 
     async def _write(self, values: Mapping[str, str | None]) -> None:
         """In this order. This process has them in effect when it returns."""

@@ -249,9 +249,7 @@ class Admin(AdminServiceServicer):
 
     async def list_models(self, request, context):
         return ListModelsResponse(
-            models=[
-                Model(name=role.name.lower(), role=role, weights=weights, state="READY") for role, weights in MODELS
-            ]
+            models=[Model(name=name, version="1", role=role, state="READY", active=True) for role, name in MODELS]
         )
 
     async def list_dead_letters(self, request, context):

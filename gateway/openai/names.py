@@ -34,10 +34,10 @@ def unknown(model: str, right: str) -> NotFound:
 
 
 async def known(mesh: Services, *roles: ModelRole) -> list[NamedModel]:
-    """The models of the inference server that do this, in the order of what they do."""
+    """The models in use that do this, in the order of what they do."""
     with translated():
         listed = await mesh.admin.list_models(ListModelsRequest(), **outgoing(mesh.settings.call_timeout_s))
-    return [named(model.weights) for role in roles for model in listed.models if model.role is role]
+    return [named(model.name) for role in roles for model in listed.models if model.role is role and model.active]
 
 
 async def collections(mesh: Services) -> list[NamedModel]:

@@ -28,15 +28,21 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 for this alone
+
+        typer.echo(version("ragmesh"))
+        raise typer.Exit
+
+
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", help="show the version, and exit", is_eager=True)] = False,
-) -> None:
-    if version:
-        from importlib.metadata import version as installed  # noqa: PLC0415 for this alone
-
-        typer.echo(installed("ragmesh"))
-        raise typer.Exit
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="show the version, and exit", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None: ...
 
 
 def main() -> None:

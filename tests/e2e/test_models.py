@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import pytest_asyncio
+from pymilvus import MilvusClient
 
 from bench import signing_model
 from ragmesh import Client
@@ -50,6 +51,14 @@ class Changing:
         async with asyncio.timeout(10):
             while not is_wanted((await self.client.search("ferry", top_k=1)).model):  # noqa: ASYNC110 nothing tells
                 await asyncio.sleep(0.1)
+
+    def led_by(self) -> str:
+        """The collection in Milvus that the alias names."""
+        milvus = MilvusClient(of_running_mesh(Settings(data_dir=self.mesh.data_dir)).milvus_uri)
+        try:
+            return str(milvus.describe_alias("chunks")["collection_name"])
+        finally:
+            milvus.close()
 
     async def reindexed(self, model: str) -> Reindex:
         async with asyncio.timeout(120):
@@ -175,6 +184,7 @@ async def test_searches_go_over_to_another_embedding_model_though_its_worker_is_
         await changing.is_searched_by("minilm-l6/1")
 
     assert (found.state, found.active, found.reason) == (ReindexState.ACTIVE, True, "")
+    assert changing.led_by() == "chunks_minilm_l6_1"
     assert set(models) == {"e5-small/1", "minilm-l6/1"}
     late = await client.search("When does the night bus leave?", top_k=1)
     assert (late.results[0].chunk.document_name, late.model) == ("late.md", "minilm-l6/1")
@@ -191,6 +201,7 @@ async def test_going_back_needs_no_new_vectors_and_dropped_ones_are_gone(changin
 
     back = await client.roll_back_model(ModelRole.EMBED)
     await changing.is_searched_by("e5-small/1")
+    assert changing.led_by() == "chunks_e5_small_1"
 
     assert (back.name, back.version) == ("e5-small", "1")
     found = await client.search("Until when does the cable car run?", top_k=1)

@@ -314,6 +314,14 @@ class MilvusVectors:
             client.close()
 
 
+async def lead(client: AsyncMilvusClient, collection: str) -> None:
+    """Points the alias at another collection, at once. Raises Unavailable."""
+    try:
+        await client.alter_alias(collection, ALIAS)
+    except (MilvusException, grpc.RpcError) as error:
+        raise _translated(error) from error
+
+
 async def drop(client: AsyncMilvusClient, collection: str) -> None:
     """Deletes a collection, and all that is in it. Raises Unavailable."""
     try:
