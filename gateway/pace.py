@@ -7,8 +7,7 @@ from aiohttp.typedefs import Handler
 
 from gateway.calls import services
 
-LOOK_EVERY_S = 5.0
-SLOW_LOOKS_MAX = 4  # in a row: a pause of some seconds is nobody's fault
+SLOW_LOOKS_MAX = 4  # in a row: a pause is nobody's fault
 
 
 class SlowBody(web.RequestPayloadError):
@@ -31,20 +30,21 @@ async def _watch(request: web.Request) -> None:
     """Compares what comes with what should, except while the edge itself does not read on."""
     body, seen, slow = request.content, 0, 0
     while slow < SLOW_LOOKS_MAX:
-        await asyncio.sleep(LOOK_EVERY_S)
+        look_every_s = services(request).settings.body_slow_s / SLOW_LOOKS_MAX
+        await asyncio.sleep(look_every_s)
         if body.is_eof():
             return
-        least = services(request).settings.body_pace_bytes * LOOK_EVERY_S
+        least = services(request).settings.body_pace_bytes * look_every_s
         is_slow = _is_reading(request) and body.total_bytes - seen < least
         seen, slow = body.total_bytes, slow + 1 if is_slow else 0
+    settings = services(request).settings
     body.set_exception(
         SlowBody(
-            f"less than {services(request).settings.body_pace_bytes} bytes in a second came for "
-            f"{SLOW_LOOKS_MAX * LOOK_EVERY_S:g} seconds; send it again, faster"
+            f"less than {settings.body_pace_bytes} bytes in a second came for {settings.body_slow_s:g} seconds; "
+            "send it again, faster"
         )
     )
 
 
 def _is_reading(request: web.Request) -> bool:
-    transport = request.transport
-    return isinstance(transport, asyncio.Transport) and transport.is_reading()
+    return request.transport is not None and request.transport.is_reading()

@@ -260,6 +260,7 @@ class Settings(BaseSettings):
     body_pace_bytes: int = _dynamic(
         256, ge=0, description="bytes in a second that a body must come with on average; 0 for any pace"
     )
+    body_slow_s: float = _dynamic(20.0, gt=0, description="how long a body may come slower than that")
     cors_origins: str = _dynamic(
         "", description="origins whose pages may call the edge, comma separated, or *; empty for none"
     )

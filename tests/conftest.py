@@ -1,4 +1,7 @@
-"""One server of each kind for a whole session. Tests keep apart by database, topic, key prefix or bucket."""
+"""The loop of all tests, and one server of each kind for a whole session.
+
+Tests keep apart by database, topic, key prefix or bucket.
+"""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,8 +9,14 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+import uvloop
 
 from tests.servers import Server, running
+
+
+def pytest_asyncio_loop_factories():
+    """All tests run on the loop on which services and clients do: its transports are not asyncio's."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 def _server(name: str):

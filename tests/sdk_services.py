@@ -137,9 +137,8 @@ class Query(QueryServiceServicer):
             while True:
                 yield AnswerEvent(token=Token(text="word "))
                 await asyncio.sleep(0.001)
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
+        finally:
+            self.cancelled.set()  # wherever it was: gRPC may have been sending an event
 
 
 class Admin(AdminServiceServicer):

@@ -9,6 +9,10 @@ from tests.edge import scripted_services
 from tests.integration.test_edge_process import a_gateway
 
 ASK = b"GET /healthz HTTP/1.1\r\nHost: edge\r\n\r\n"
+UPLOAD = (
+    b"POST /v1/collections/c/documents?name=a.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n"
+)
 WITHIN_S = 10
 
 
@@ -76,6 +80,15 @@ async def test_one_connection_too_many_is_told_so_and_the_others_are_served_on()
     assert refused.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After: 1" in refused
     assert b"200 OK" in served
+
+
+async def test_uploads_that_stall_are_given_up_in_their_time_and_leave_their_places():
+    async with an_edge_process(body_slow_s="0.4", uploads_max="4") as place:
+        stalled = await asyncio.gather(*(answer_to(place, UPLOAD % 9000 + b"half") for _ in range(4)))
+        whole = await answer_to(place, UPLOAD % 3 + b"tea")
+
+    assert {each.split(b"\r\n")[0] for each in stalled} == {b"HTTP/1.1 408 Request Timeout"}
+    assert whole.startswith(b"HTTP/1.1 202 ")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import json
 import pytest
 import structlog.testing
 
-from gateway import pace
 from ragmesh import errors
 from ragmesh.v1 import AnswerEvent, Usage
 from tests.edge import ANSWER, an_edge, events_of
@@ -121,34 +120,33 @@ async def test_so_many_uploads_are_taken_in_at_once_and_no_more():
         assert (await sending)[0].status == 202
 
 
-async def test_a_body_that_comes_too_slowly_is_not_waited_for(edge, monkeypatch):
-    monkeypatch.setattr(pace, "LOOK_EVERY_S", 0.02)
-
+async def test_a_body_that_comes_too_slowly_is_not_waited_for():
     async def drops():
         for _ in range(1000):
             yield b" "
             await asyncio.sleep(0.01)
 
-    async with edge.client.post(SEARCH, data=drops(), headers={"Content-Type": "application/json"}) as response:
-        problem = await response.json(content_type=None)
+    async with an_edge(body_slow_s=0.08) as edge:
+        response, problem = await edge.json(
+            "POST", SEARCH, data=drops(), headers={"Content-Type": "application/json"}
+        )
 
     assert response.status == 408
     assert "256 bytes in a second" in problem["detail"]
 
 
-async def test_an_upload_that_a_slow_service_holds_up_is_not_its_senders_fault(edge, monkeypatch):
-    monkeypatch.setattr(pace, "LOOK_EVERY_S", 0.02)
-    edge.documents.taking.clear()
-
+async def test_an_upload_that_a_slow_service_holds_up_is_not_its_senders_fault():
     async def much():
         for _ in range(64):
             yield bytes(1 << 20)
 
-    sending = asyncio.create_task(edge.json("POST", "/v1/collections/c/documents?name=a", data=much()))
-    await asyncio.sleep(0.5)
-    edge.documents.taking.set()
+    async with an_edge(body_slow_s=0.08) as edge:
+        edge.documents.taking.clear()
+        sending = asyncio.create_task(edge.json("POST", "/v1/collections/c/documents?name=a", data=much()))
+        await asyncio.sleep(0.5)
+        edge.documents.taking.set()
 
-    response, _ = await sending
+        response, _ = await sending
     assert response.status == 202
 
 
