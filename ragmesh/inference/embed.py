@@ -83,11 +83,11 @@ class TritonEmbedder:
         return np.concatenate([result.as_numpy("embedding") for result in results]), tokens
 
     async def embed_words(self, text: str, role: Role) -> Words:
-        """The words of a text, where `info.token_vectors`. Both roles take a question's turn: one is waiting."""
+        """The words of a text, where `info.token_vectors`."""
         result = await self._infer(
-            self._prefix(role) + text, self._lanes[Role.QUERY], ("token_vectors", "token_sentences")
+            self._prefix(role) + text, self._lanes[role], ("token_vectors", "token_sentences")
         )
-        return Words(result.as_numpy("token_vectors")[0].astype(np.float32), result.as_numpy("token_sentences")[0])
+        return Words(result.as_numpy("token_vectors")[0], result.as_numpy("token_sentences")[0])
 
     def _prefix(self, role: Role) -> str:
         return self._info.query_prefix if role is Role.QUERY else self._info.passage_prefix

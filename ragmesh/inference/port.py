@@ -51,7 +51,7 @@ class EmbedderInfo:
 class Words:
     """A text word by word, as an embedder reads it."""
 
-    vectors: NDArray[np.float32]  # (words, dims): what the text's vector is the mean of
+    vectors: NDArray[np.float16]  # (words, dims): what the text's vector is the mean of
     sentences: NDArray[np.int32]  # (words,): the number of the sentence that each is in, ascending
 
 

@@ -1,8 +1,8 @@
 """A BERT-like sentence encoder as an ONNX graph: weights in numpy, no torch.
 
-Inputs `input_ids`, `attention_mask` int64 (batch, tokens); outputs `embedding` float32 (batch, hidden), the mean over
-the tokens, of unit length; and `tokens` float32 (batch, tokens, hidden), of which it is the mean. Attention, layer
-norms and GELU are onnxruntime's fused operators.
+Inputs `input_ids`, `attention_mask` int64 (batch, tokens); outputs `tokens` float32 (batch, tokens, hidden), and
+`embedding` float32 (batch, hidden), their mean, of unit length. Attention, layer norms and GELU are onnxruntime's
+fused operators.
 """
 
 import logging
