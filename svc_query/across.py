@@ -29,15 +29,17 @@ UNREAD = Counter("ragmesh_across_unread_total", "Searches whose passages were no
 
 READ_S = 1.0  # for as long a search waits for passages that are read for the first time
 READING_MAX = 512  # texts that are being read, or wait for it
-HOME_READ = 8  # passages in the question's own language that are read word by word
-ABROAD_READ = 16  # likewise in all others together
+HOME_READ = 12  # passages in the question's own language that are read word by word
+ABROAD_READ = 20  # likewise in all others together
 KEPT_BYTES = 128 * 2**20  # of words that were read: a passage takes about 100 kB
 # What a passage abroad may hold less of the question's words than the best one at home and still come first: the
 # likeness of a word and its translation is lower than that of a word and itself.
-BENEFIT = 0.25
+BENEFIT = 0.26
 WORDS_SHARE, NUMBERS_SHARE = 0.3, 0.2  # weights beside the late interaction, which is 2 at most
-FUSED_SHARE = 0.3  # weight of the ranking at home as it was found, beside the late interaction
-SAME_MIN = 0.4  # likeness from which two passages that are each other's closest say the same
+FUSED_SHARE = 0.5  # weight of the ranking at home as it was found, beside the late interaction
+SAME_MIN = 0.3  # likeness from which two passages that are each other's closest say the same
+SAME_SLACK = 0.03  # by which others may be closer: passages overlap
+HOME_FIRST = 3  # passages before the first from abroad, where home leads: mostly it leads rightly
 
 
 _Text = tuple[Role, str]
@@ -234,13 +236,13 @@ def _say_the_same(home: _Pool, abroad: _Pool) -> bool:
     """Whether the first passages are each other's translation: then the question's own language comes first."""
     likeness = float(home.first @ abroad.first)
     closest = max(float((home.others @ abroad.first).max()), float((abroad.others @ home.first).max()))
-    return likeness >= SAME_MIN and likeness >= closest - 1e-6
+    return likeness >= SAME_MIN and likeness >= closest - SAME_SLACK
 
 
 def _in_turns(leading: Sequence[Sequence[Hit]], others: Sequence[Sequence[Hit]]) -> list[Hit]:
-    """Where home leads, two of it before the first from abroad: mostly it leads rightly."""
-    first = [hit for hits in leading for hit in hits[:2]]
-    rounds = zip_longest(*others, *(hits[2:] for hits in leading))
+    """One of each in turns; of what leads a few before the others."""
+    first = [hit for hits in leading for hit in hits[:HOME_FIRST]]
+    rounds = zip_longest(*others, *(hits[HOME_FIRST:] for hits in leading))
     return [*first, *(hit for hit in chain.from_iterable(rounds) if hit is not None)]
 
 

@@ -30,7 +30,7 @@ GLOSS_MAX_WORDS = 3  # longer ones are explanations, not translations
 STEM_MIN = 3
 _ENDINGS = ("ies", "ing", "edly", "ed", "es", "ly", "s", "e")
 # What dictionaries write around a gloss, and what questions ask with.
-_ASKING = "sb sth esp etc used variant old see abbr lit fig one many much get make"
+_ASKING = "s t sb sth esp etc used variant old see abbr lit fig one many much get make"
 _EMPTY = STOP_WORDS.union(_ASKING.split())
 _ASKING_HAN = (
     "的 了 是 在 和 与 及 或 也 都 就 而 着 吗 呢 什么 谁 哪 哪些 哪个 多少 如何 怎样 为什么 何时 哪里 几 有 被"
