@@ -12,7 +12,7 @@ from uuid import uuid4
 import typer
 import uvloop
 
-from bench import answer, corpus, ingest, quality, report, search
+from bench import answer, corpus, crosslingual, ingest, quality, report, search
 from bench.corpus import Corpus
 from bench.edge import Edge
 from bench.engines import Engines, engines
@@ -34,7 +34,7 @@ def main(
     data_dir: Annotated[Path | None, typer.Option(help="data folder of the running mesh")] = None,
     xquad: Annotated[Path | None, typer.Option(help="folder of XQuAD: measures retrieval quality too")] = None,
     suite: Annotated[
-        list[str] | None, typer.Option(help="ingest, search, answer, quality; may be repeated")
+        list[str] | None, typer.Option(help="ingest, search, answer, quality, crosslingual; may be repeated")
     ] = None,
     json: Annotated[Path | None, typer.Option(help="file to write the results to")] = None,
     rounds: Annotated[int, typer.Option(help="counted rounds of each comparison")] = ROUNDS,
@@ -61,6 +61,8 @@ async def _measure(
                 rows += await _beside_engines(edge, bare, settings, xquad, suites, rounds)
         if xquad and "quality" in suites:
             rows += await _quality(edge, xquad)
+        if xquad and "crosslingual" in suites:
+            rows += await _crosslingual(edge, xquad)
         return rows
 
 
@@ -158,6 +160,16 @@ async def _quality(edge: Edge, folder: Path) -> list[Row]:
                 found = await quality.quality_through(edge, collection, questions.questions, mode)
                 rows.append(report.quality_row(f"{asked} questions on {language} passages, {mode}", found))
         await edge.remove(collection)
+    return rows
+
+
+async def _crosslingual(edge: Edge, folder: Path) -> list[Row]:
+    corpora = {language: corpus.xquad(folder, language) for language in ("en", "zh")}
+    collection = f"crosslingual-{uuid4().hex[:8]}"
+    await crosslingual.load(edge, collection, corpora)
+    rows = await crosslingual.compared(edge, collection, corpora)
+    rows += await crosslingual.speed(edge, collection, corpora)
+    await edge.remove(collection)
     return rows
 
 

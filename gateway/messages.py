@@ -80,6 +80,7 @@ def chunk(message: Chunk) -> shapes.Chunk:
         "text": message.text,
         "headings": message.headings,
         "metadata": message.metadata,
+        "language": message.language,
     }
 
 

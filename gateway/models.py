@@ -7,7 +7,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, St
 from ragmesh.access import Scope
 
 COLLECTION_NAME = "^[a-z0-9][a-z0-9-]{0,62}$"  # the document service checks it
-FILTER_KEY = r"^(content_type|document_id|document_name|page|metadata\.[a-z0-9_]{1,64})$"  # the query service does
+FILTER_KEY = (
+    r"^(content_type|document_id|document_name|language|page|metadata\.[a-z0-9_]{1,64})$"  # the query service does
+)
 TEXT_MAX = 8192  # characters of a query or question
 INSTRUCTION_MAX = 2048  # characters of a wish for an answer's manner
 Mode = Literal["hybrid", "dense", "sparse"]
@@ -50,7 +52,7 @@ Filter = Annotated[
     dict[str, FilterValue],
     Field(
         max_length=16,
-        description="All must hold. Keys: document_id, document_name, content_type, page, metadata.KEY. "
+        description="All must hold. Keys: document_id, document_name, content_type, language, page, metadata.KEY. "
         f"A value is {FILTER_VALUES}.",
         json_schema_extra={"propertyNames": {"pattern": FILTER_KEY}},
         examples=[{"metadata.team": "payments", "page": {"at_most": 5}}],

@@ -70,6 +70,7 @@ class Chunk(TypedDict):
     text: str
     headings: list[str]
     metadata: dict[str, str]
+    language: str
 
 
 class ChunkPage(TypedDict):

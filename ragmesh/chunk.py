@@ -20,6 +20,7 @@ class Chunk:
     text: str
     headings: tuple[str, ...] = ()  # above the passage, outermost first
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    language: str = ""  # ISO 639-1; empty where it can't be told
 
     @property
     def chunk_id(self) -> str:

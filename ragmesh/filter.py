@@ -39,5 +39,5 @@ class InRange:
 Condition = Equals | NotEquals | AnyOf | Exists | InRange
 Filter = tuple[Condition, ...]  # all must hold; hashable, so that equal filters can share a call
 
-FIELDS = frozenset({"document_id", "document_name", "content_type", "page"})
+FIELDS = frozenset({"document_id", "document_name", "content_type", "page", "language"})
 METADATA_PREFIX = "metadata."

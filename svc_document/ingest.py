@@ -13,6 +13,7 @@ from prometheus_client import Counter
 
 from ragmesh.chunk import Chunk
 from ragmesh.errors import MeshError
+from ragmesh.language import language_of
 from ragmesh.storage.blobs import Blobs
 from ragmesh.storage.vectors.port import ChunkKeeper
 from svc_document.chunking import ChunkedDocument
@@ -157,6 +158,7 @@ def _chunks(lease: Lease, cut: ChunkedDocument) -> Sequence[Chunk]:
             text=passage.text,
             headings=passage.headings,
             metadata=lease.metadata,
+            language=language_of(passage.text),
         )
         for ordinal, passage in enumerate(cut.chunks)
     ]

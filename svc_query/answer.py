@@ -3,9 +3,10 @@
     async for event in answer(question, retriever=retriever, llm=llm, manner=Manner()):
         ...   # Sources, Token*, Usage, Done
 
-Where nothing is found that can answer, the answer says so and no model is asked. Where the model does not speak the
-question's language, the answer quotes the closest passages: what such a model writes would only look like an
-answer. Where no passage supports what the model wrote, the closest one is quoted after it.
+Where nothing is found that can answer, the answer says so and no model is asked. Where the model does not speak
+the question's language, or can't read the passage that fits best, the answer quotes the closest passages: what such
+a model writes would only look like an answer. Where no passage supports what the model wrote, the closest one is
+quoted after it.
 """
 
 import time
@@ -147,16 +148,26 @@ def _plan(spoken: str, question: Question, found: Retrieved, llm: LanguageModel,
     if manner.grounded and not any(_may_answer(text, found, sources) for text in {spoken, question.text}):
         passages = _numbered(sources)  # to be seen, but not cited
         return _Plan(passages, (), _say(told.nothing_found, finish_reason=FinishReason.NOT_FOUND))
-    if readable_share(question.text, llm.info.languages) < SPOKEN_MIN:
-        closest = _closest(question, sources)
-        passages = _numbered(closest)
-        quotes = (_quote(number, source, question) for number, source in enumerate(closest, start=1))
-        return _Plan(passages, [""] * len(passages), _say(told.quoting, *quotes))  # quotes are marked already
-    return _written(question, sources, llm, manner)
+    if not _reads(llm, question.text):
+        return _quoting(told.quoting, question, sources)
+    if not _reads(llm, sources[0].chunk.text):
+        return _quoting(told.quoting_others, question, sources)
+    return _written(question, [source for source in sources if _reads(llm, source.chunk.text)], llm, manner)
 
 
 def _may_answer(text: str, found: Retrieved, sources: Sequence[Source]) -> bool:
     return is_enough(text, [source.chunk for source in sources], found.cosine, found.embedder)
+
+
+def _reads(llm: LanguageModel, text: str) -> bool:
+    return readable_share(text, llm.info.languages) >= SPOKEN_MIN
+
+
+def _quoting(opening: str, question: Question, sources: Sequence[Source]) -> _Plan:
+    """The closest passages in their own words."""
+    closest = _closest(question, sources)
+    quotes = (_quote(number, source, question) for number, source in enumerate(closest, start=1))
+    return _Plan(_numbered(closest), [""] * len(closest), _say(opening, *quotes))  # quotes are marked already
 
 
 def _written(question: Question, sources: Sequence[Source], llm: LanguageModel, manner: Manner) -> _Plan:

@@ -1,12 +1,10 @@
-"""Which languages a text may be in, told by its script.
+"""Whether a model reads a text, told by its script.
 
 >>> readable_share("谁赢了 Super Bowl?", frozenset({"en"}))
 0.5
 """
 
-import unicodedata
-from collections import Counter
-from functools import lru_cache
+from ragmesh.language import script_shares
 
 _SCRIPTS_OF = {
     "ar": {"ARABIC"},
@@ -40,22 +38,3 @@ def likeness(text: str, other: str) -> float:
     """How much of one script two texts are, 0 to 1: only then can they have words in common."""
     shares, others = script_shares(text), script_shares(other)
     return sum(min(share, others.get(script, 0.0)) for script, share in shares.items()) if shares else 1.0
-
-
-def script_shares(text: str) -> dict[str, float]:
-    """The scripts of a text's letters, with shares that add up to 1.
-
-    Letters count by their length in UTF-8, so that a Han character, which says as much as a few Latin letters,
-    weighs as much as three.
-    """
-    sizes = Counter[str]()
-    for letter in filter(str.isalpha, text):
-        sizes[script_of(letter)] += len(letter.encode())
-    return {script: size / sizes.total() for script, size in sizes.items()}
-
-
-@lru_cache(maxsize=4096)
-def script_of(letter: str) -> str:
-    """The script of a letter, as the first word of its Unicode name; compatibility forms as what they stand for."""
-    name = unicodedata.name(unicodedata.normalize("NFKC", letter)[0], "UNKNOWN")
-    return name.split(" ", 1)[0]

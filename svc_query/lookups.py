@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import Counter
 
-from ragmesh.inference.port import Embedder, EmbedderInfo, Role
+from ragmesh.inference.port import EmbedderInfo, Role, Words
 from ragmesh.storage.cache.port import Cache
+from svc_query.ports import ReadingEmbedder
 
 LOOKUPS = Counter("ragmesh_cache_lookups_total", "Look-ups in the cache", ["cache", "outcome"])
 FLOAT = np.dtype("<f4")
@@ -18,7 +19,7 @@ FLOAT = np.dtype("<f4")
 class CachedEmbedder:
     """An embedder that remembers queries, for they come again; passages do not."""
 
-    def __init__(self, embedder: Embedder, cache: Cache, ttl_s: float) -> None:
+    def __init__(self, embedder: ReadingEmbedder, cache: Cache, ttl_s: float) -> None:
         self._embedder = embedder
         self._cache = cache
         self._ttl_s = ttl_s
@@ -35,6 +36,10 @@ class CachedEmbedder:
         missing = [text for text, vector in zip(texts, known, strict=True) if vector is None]
         fresh = iter(await self._compute(missing, role) if missing else ())
         return np.stack([next(fresh) if vector is None else vector for vector in known])
+
+    async def embed_words(self, text: str, role: Role) -> Words:
+        """The words of a text, as they are read anew."""
+        return await self._embedder.embed_words(text, role)
 
     async def _compute(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
         vectors = await self._embedder.embed(texts, role)

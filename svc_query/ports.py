@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ragmesh.inference.port import Embedder, Role
+from ragmesh.inference.port import Embedder, Role, WordEmbedder
 from svc_query.events import AnswerEvent
 
 
@@ -40,7 +40,11 @@ class Documents(Protocol):
         ...
 
 
-class CountingEmbedder(Embedder, Protocol):
+class ReadingEmbedder(Embedder, WordEmbedder, Protocol):
+    """An embedder that gives the vector of a text, and those of its words."""
+
+
+class CountingEmbedder(ReadingEmbedder, Protocol):
     """An embedder that tells what it read, for those who are billed by it."""
 
     async def embed_counted(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.float32], int]:

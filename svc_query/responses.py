@@ -93,6 +93,7 @@ def _chunk(chunk: Chunk) -> v1.Chunk:
         text=chunk.text,
         metadata=dict(chunk.metadata),
         headings=list(chunk.headings),
+        language=chunk.language,
     )
 
 

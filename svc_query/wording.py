@@ -15,6 +15,7 @@ class Wording:
     rewrite: str  # asks the model for a question that stands alone, with {history} and {question}
     untraced: str  # opens a quotation behind an answer that no passage supports
     quoting: str  # opens an answer of quotations, where the model does not speak the language
+    quoting_others: str  # likewise, where the model can't read what was found
 
 
 ENGLISH = Wording(
@@ -27,6 +28,10 @@ ENGLISH = Wording(
     ),
     untraced="This could not be traced to the documents. The closest passage says:",
     quoting="The language model does not speak this language. The closest passages say:",
+    quoting_others=(
+        "What was found is in a language that the language model does not read. In their own words, the closest"
+        " passages say:"
+    ),
 )
 CHINESE = Wording(
     instruction="根据引用的资料，用一两句简短的中文回答问题。",
@@ -38,6 +43,7 @@ CHINESE = Wording(
     ),
     untraced="以上内容未能在文档中找到依据。最相关的原文：",
     quoting="当前的语言模型不支持中文，以下是文档中最相关的原文：",
+    quoting_others="当前的语言模型无法阅读所找到的内容的语言，以下是最相关的原文：",
 )
 MOSTLY = 0.5
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ragmesh.chunk import Chunk
 from ragmesh.errors import MeshError, NotFound
 from ragmesh.filter import Equals
-from ragmesh.inference.port import EmbedderInfo, LanguageModelInfo, Message, Piece, Role, Sampling
+from ragmesh.inference.port import EmbedderInfo, LanguageModelInfo, Message, Piece, Role, Sampling, Words
 from ragmesh.inference.vocabulary import Estimate
 from ragmesh.storage.vectors.port import Edition, Hit, Scope, Vectors
 from ragmesh.terms import terms
@@ -46,6 +46,11 @@ class LetterEmbedder:
 
     async def embed_counted(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.float32], int]:
         return await self.embed(texts, role), len(texts)
+
+    async def embed_words(self, text: str, role: Role) -> Words:
+        words = text.split()
+        vectors = await LetterEmbedder().embed(words, role)
+        return Words(vectors.astype(np.float16), np.zeros(len(words), np.int32))
 
     async def embed(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
         self.embedded += texts
@@ -109,6 +114,9 @@ class FewChunks:
         chunks = self._seen(scope)
         shared = [[len(terms(chunk.titled) & terms(query)) for chunk in chunks] for query in queries]
         return [[hit for hit in _best(chunks, scores, limit) if hit.score] for scores in shared]
+
+    async def languages(self, collection_id: str) -> frozenset[str]:
+        return frozenset(chunk.language for chunk in self.chunks if chunk.language)
 
     async def sample(self, scope: Scope, limit: int) -> list[Chunk]:
         return self._seen(scope)[:limit]

@@ -163,8 +163,8 @@ def _write_config(target: Path, model: ModelId, entry: Entry, parameters: Parame
     config: Any = text_format.Parse(template, ModelConfig())
     config.name = str(model)
     for output in config.output:
-        if output.name == "embedding":
-            output.dims[:] = [entry.dims]
+        if output.name in {"embedding", "token_vectors"}:
+            output.dims[-1] = entry.dims
     for name, value in parameters.items():
         config.parameters[name].string_value = value
     (target / "config.pbtxt").write_text(text_format.MessageToString(config, as_utf8=True), encoding="utf-8")

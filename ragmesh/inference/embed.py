@@ -11,10 +11,10 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from tritonclient.grpc import InferInput
+from tritonclient.grpc import InferInput, InferRequestedOutput
 
 from ragmesh.inference.lane import Lane, at_ease
-from ragmesh.inference.port import EmbedderInfo, ModelId, Role
+from ragmesh.inference.port import EmbedderInfo, ModelId, Role, Words
 from ragmesh.inference.triton import Triton, translated
 from ragmesh.rpc.context import time_left
 
@@ -49,6 +49,7 @@ class TritonEmbedder:
             languages=frozenset(parameters["languages"].split()),
             query_prefix=parameters["query_prefix"],
             passage_prefix=parameters["passage_prefix"],
+            token_vectors=parameters.get("token_vectors") == "true",
         )
         return self
 
@@ -71,7 +72,7 @@ class TritonEmbedder:
         """The vectors, and how many tokens were read for them."""
         if not texts:
             return np.empty((0, self._info.dims), np.float32), 0
-        prefix = self._info.query_prefix if role is Role.QUERY else self._info.passage_prefix
+        prefix = self._prefix(role)
         try:
             async with asyncio.TaskGroup() as group:
                 calls = [group.create_task(self._infer(prefix + text, self._lanes[role])) for text in texts]
@@ -81,12 +82,23 @@ class TritonEmbedder:
         tokens = sum(int(result.as_numpy("num_tokens")[0, 0]) for result in results)
         return np.concatenate([result.as_numpy("embedding") for result in results]), tokens
 
-    async def _infer(self, text: str, lane: Lane) -> Any:
+    async def embed_words(self, text: str, role: Role) -> Words:
+        """The words of a text, where `info.token_vectors`."""
+        result = await self._infer(
+            self._prefix(role) + text, self._lanes[role], ("token_vectors", "token_sentences")
+        )
+        return Words(result.as_numpy("token_vectors")[0], result.as_numpy("token_sentences")[0])
+
+    def _prefix(self, role: Role) -> str:
+        return self._info.query_prefix if role is Role.QUERY else self._info.passage_prefix
+
+    async def _infer(self, text: str, lane: Lane, outputs: Sequence[str] = ("embedding", "num_tokens")) -> Any:
         """A request for each text: the model takes them one by one anyway, and others pass in between."""
         tensor = InferInput("text", [1, 1], "BYTES")
         tensor.set_data_from_numpy(np.array([[text.encode()]], np.object_))
+        wanted = [InferRequestedOutput(output) for output in outputs]
         async with lane.turn():
             with translated():
                 return await self._triton.client.infer(
-                    self._model, [tensor], client_timeout=time_left(self._timeout_s)
+                    self._model, [tensor], outputs=wanted, client_timeout=time_left(self._timeout_s)
                 )

@@ -35,13 +35,13 @@ def _write_e5(files: Files) -> Parameters:
     e5.require_same_vocabulary(files.weights, _tokenizer(files))
     encoder.write_encoder(e5.read_weights(files.weights), files.scratch / "float.onnx")
     _quantize(files, words=False)
-    return {}
+    return {"token_vectors": "true"}
 
 
 def _write_bert(files: Files) -> Parameters:
     encoder.write_encoder(minilm.read_weights(files.weights.parent), files.scratch / "float.onnx")
     _quantize(files, words=True)
-    return {}
+    return {"token_vectors": "true"}
 
 
 def _write_onnx(files: Files) -> Parameters:

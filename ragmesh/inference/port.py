@@ -44,6 +44,15 @@ class EmbedderInfo:
     languages: frozenset[str]  # ISO 639-1
     query_prefix: str
     passage_prefix: str
+    token_vectors: bool = False  # whether it gives the vectors of a text's words too
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text word by word, as an embedder reads it."""
+
+    vectors: NDArray[np.float16]  # (words, dims): what the text's vector is the mean of
+    sentences: NDArray[np.int32]  # (words,): the number of the sentence that each is in, ascending
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,17 @@ class Embedder(Protocol):
 
     async def embed(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
         """Vectors of shape (len(texts), dims), in order. Raises Unavailable, DeadlineExceeded, InvalidArgument."""
+        ...
+
+
+class WordEmbedder(Protocol):
+    """Texts to the vectors of their words, where `EmbedderInfo.token_vectors`. Safe to call concurrently."""
+
+    @property
+    def info(self) -> EmbedderInfo: ...
+
+    async def embed_words(self, text: str, role: Role) -> Words:
+        """The words of a text. Raises Unavailable, DeadlineExceeded, InvalidArgument."""
         ...
 
 

@@ -41,6 +41,9 @@ class Store:
         self.limits: list[int] = []
         self.sides: list[str] = []
 
+    async def languages(self, collection_id: str) -> frozenset[str]:
+        return frozenset({"en"})
+
     async def search_dense(self, scope: Scope, vectors: Vectors, limit: int) -> list[list[Hit]]:
         return self._hits("dense", len(vectors), limit)
 

@@ -1,7 +1,8 @@
 """A BERT-like sentence encoder as an ONNX graph: weights in numpy, no torch.
 
-Inputs `input_ids`, `attention_mask` int64 (batch, tokens); output `embedding` float32 (batch, hidden): the mean
-over the tokens, of unit length. Attention, layer norms and GELU are onnxruntime's fused operators.
+Inputs `input_ids`, `attention_mask` int64 (batch, tokens); outputs `tokens` float32 (batch, tokens, hidden), and
+`embedding` float32 (batch, hidden), their mean, of unit length. Attention, layer norms and GELU are onnxruntime's
+fused operators.
 """
 
 import logging
@@ -113,6 +114,7 @@ class _Graph:
         for layer in weights.layers:
             hidden = self._layer(hidden, mask, layer, weights)
         self._nodes.append(helper.make_node("LpNormalization", [self._mean(hidden)], ["embedding"], axis=-1, p=2))
+        self._nodes.append(helper.make_node("Identity", [hidden], ["tokens"]))
         return self._model(weights.hidden)
 
     def _embeddings(self, weights: EncoderWeights) -> str:
@@ -185,7 +187,10 @@ class _Graph:
             helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"])
             for name in ("input_ids", "attention_mask")
         )
-        output = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", hidden])
-        graph = helper.make_graph(self._nodes, "encoder", [ids, mask], [output], self._constants)
+        outputs = [
+            helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", hidden]),
+            helper.make_tensor_value_info("tokens", TensorProto.FLOAT, ["batch", "tokens", hidden]),
+        ]
+        graph = helper.make_graph(self._nodes, "encoder", [ids, mask], outputs, self._constants)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)

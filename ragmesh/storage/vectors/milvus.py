@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from operator import attrgetter
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -24,6 +25,7 @@ from ragmesh.storage.vectors.capabilities import Capabilities
 from ragmesh.storage.vectors.expression import expression, quoted
 from ragmesh.storage.vectors.port import Edition, Hit, Scope, Side, Vectors
 from ragmesh.storage.vectors.schema import (
+    LANGUAGE,
     READ_FIELDS,
     WORDS,
     chunk_of,
@@ -34,6 +36,7 @@ from ragmesh.storage.vectors.schema import (
 )
 
 ALIAS = "chunks"
+LANGUAGES_MAX = 8  # of a collection that are searched for apart
 SAMPLED_ORDINALS = 8  # of each document: where it says what it is about
 # A Strong read waits until Milvus has applied all that was written before it began: 200 ms on a quiet server, which
 # is how often its clock ticks. A Bounded one takes 2 ms and may be seconds behind. What a worker reads back before
@@ -84,6 +87,7 @@ class MilvusVectors:
         self._setting_up = asyncio.Lock()
         self._upserts = True
         self._ranks_words = True
+        self._tells_languages = True
 
     async def __aenter__(self) -> Self:
         await self._wait_until_set_up()
@@ -103,7 +107,8 @@ class MilvusVectors:
     async def upsert(self, chunks: Sequence[Chunk], vectors: Vectors) -> None:
         """Writes chunks with their vectors, shape (len(chunks), dims)."""
         rows = [
-            row_of(chunk, vector, bm25=self._ranks_words) for chunk, vector in zip(chunks, vectors, strict=True)
+            row_of(chunk, vector, bm25=self._ranks_words, language=self._tells_languages)
+            for chunk, vector in zip(chunks, vectors, strict=True)
         ]
         if not rows:
             return
@@ -140,14 +145,33 @@ class MilvusVectors:
         """The `limit` best chunks of each query by BM25; one list for each, best first."""
         return await self._search(Side.SPARSE, scope, list(queries), limit)
 
+    async def languages(self, collection_id: str) -> frozenset[str]:
+        """The languages of a collection's chunks, up to LANGUAGES_MAX; none where that was not noted."""
+        if not self._tells_languages:
+            return frozenset()
+        found = [""]
+        while len(found) <= LANGUAGES_MAX:
+            others = ", ".join(map(quoted, found))
+            where = f"{expression(Scope(collection_id))} and {LANGUAGE} not in [{others}]"
+            rows = await self._call(partial(self._one, where))
+            if not rows:
+                break
+            found.append(str(rows[0][LANGUAGE]))
+        return frozenset(found[1:])
+
+    async def _one(self, where: str) -> Any:
+        return await self._client.query(
+            self._collection, where, output_fields=[LANGUAGE], limit=1, consistency_level=SEARCH, retry_times=0
+        )
+
     async def sample(self, scope: Scope, limit: int) -> Sequence[Chunk]:
         """At most `limit` chunks from the beginnings of documents; the same ones as long as nothing changes."""
-        where = f"{expression(scope)} and ordinal < {SAMPLED_ORDINALS}"
+        where = f"{self._expression(scope)} and ordinal < {SAMPLED_ORDINALS}"
         rows = await self._call(
             lambda: self._client.query(
                 self._collection,
                 where,
-                output_fields=READ_FIELDS,
+                output_fields=self._read_fields,
                 limit=limit,
                 consistency_level=SEARCH,
                 retry_times=0,
@@ -164,7 +188,7 @@ class MilvusVectors:
             lambda: self._client.query(
                 self._collection,
                 where,
-                output_fields=READ_FIELDS,
+                output_fields=self._read_fields,
                 limit=len(ordinals),
                 consistency_level=SEARCH,
                 retry_times=0,
@@ -210,20 +234,31 @@ class MilvusVectors:
         return int(found[0]["count(*)"])
 
     async def _search(self, side: Side, scope: Scope, data: list[Any], limit: int) -> Sequence[Sequence[Hit]]:
-        where = expression(scope)
+        where = self._expression(scope)
         found = await self._call(
             lambda: self._client.search(
                 self._collection,
                 data,
                 where,
                 limit,
-                output_fields=READ_FIELDS,
+                output_fields=self._read_fields,
                 anns_field=side.value,
                 consistency_level=SEARCH,
                 retry_times=0,
             )
         )
         return [[_hit(side, hit) for hit in hits] for hits in found]
+
+    @property
+    def _read_fields(self) -> list[str]:
+        return READ_FIELDS if self._tells_languages else [field for field in READ_FIELDS if field != LANGUAGE]
+
+    def _expression(self, scope: Scope) -> str:
+        if not self._tells_languages and any(condition.field == LANGUAGE for condition in scope.filter):
+            raise FailedPrecondition(
+                "these documents were indexed before languages were noted: index them anew to filter by language"
+            )
+        return expression(scope)
 
     async def _delete(self, where: str) -> None:
         await self._call(
@@ -270,19 +305,26 @@ class MilvusVectors:
             server = Capabilities.of(str(client.get_server_version()))
             if not client.has_collection(name):
                 client.create_collection(name, schema=schema(self._embedder.dims, bm25=server.bm25))
-            bm25 = any(field["name"] == WORDS for field in client.describe_collection(name)["fields"])
+            fields = {field["name"] for field in client.describe_collection(name)["fields"]}
+            bm25 = WORDS in fields
             wanted = indexes(bm25=bm25)
             if len(client.list_indexes(name)) < len(wanted):
                 client.create_index(name, wanted)
             client.load_collection(name)
-            self._adapt(server, bm25=bm25)
+            self._adapt(server, bm25=bm25, languages=LANGUAGE in fields)
 
-    def _adapt(self, server: Capabilities, *, bm25: bool) -> None:
+    def _adapt(self, server: Capabilities, *, bm25: bool, languages: bool) -> None:
         """To the server, and to a collection that an older one made."""
         if self._ranks_words and not bm25:
             log.warning(
                 "milvus.no_bm25", version=server.version, effect="hybrid and sparse search are served dense"
             )
+        if self._tells_languages and not languages:
+            log.warning(
+                "milvus.no_languages",
+                effect="documents are not found across languages, nor filtered by language, until indexed anew",
+            )
+        self._tells_languages = languages
         self._upserts = server.upserts
         self._ranks_words = bm25
 

@@ -91,6 +91,10 @@ class ChunkSearcher(Protocol):
         """The `limit` best chunks of each query by BM25; one list for each, best first."""
         ...
 
+    async def languages(self, collection_id: str) -> frozenset[str]:
+        """The languages of a collection's chunks, of many the first few; none where that was not noted."""
+        ...
+
     async def sample(self, scope: Scope, limit: int) -> Sequence[Chunk]:
         """At most `limit` chunks from the beginnings of documents; the same ones as long as nothing changes."""
         ...

@@ -12,6 +12,7 @@ from pymilvus.milvus_client.index import IndexParams
 
 from ragmesh.chunk import Chunk
 from ragmesh.errors import InvalidArgument
+from ragmesh.language import language_of
 
 VARCHAR_MAX_BYTES = 65_535
 JSON_MAX_BYTES = 65_536
@@ -19,6 +20,8 @@ HEADINGS_MAX = 10  # that many of that length fit into a JSON field, whatever th
 HEADING_MAX_BYTES = 1024
 
 WORDS = "titled"  # the field that BM25 reads
+LANGUAGE = "language"  # collections of older versions have no such field
+LANGUAGE_MAX_BYTES = 16
 
 READ_FIELDS = [
     "collection_id",
@@ -33,6 +36,7 @@ READ_FIELDS = [
     "text",
     "headings",
     "metadata",
+    LANGUAGE,
 ]
 
 # Jieba cuts Chinese into words and leaves the words of other scripts whole. "exact" counts each character once: on
@@ -60,6 +64,7 @@ def schema(dims: int, *, bm25: bool) -> CollectionSchema:
     for number in ("generation", "ordinal", "page", "start", "end"):
         fields.add_field(number, DataType.INT64)
     fields.add_field("text", DataType.VARCHAR, max_length=VARCHAR_MAX_BYTES)
+    fields.add_field(LANGUAGE, DataType.VARCHAR, max_length=LANGUAGE_MAX_BYTES)
     fields.add_field("headings", DataType.JSON)
     fields.add_field("metadata", DataType.JSON)
     fields.add_field("dense", DataType.FLOAT_VECTOR, dim=dims)
@@ -94,32 +99,42 @@ def _add_words(fields: CollectionSchema) -> None:
     fields.add_function(Function("words", FunctionType.BM25, [WORDS], ["sparse"]))
 
 
-def row_of(chunk: Chunk, vector: NDArray[np.float32], *, bm25: bool) -> dict[str, Any]:
-    """A chunk as it is written. Raises InvalidArgument when Milvus could not hold it."""
+def row_of(chunk: Chunk, vector: NDArray[np.float32], *, bm25: bool, language: bool = True) -> dict[str, Any]:
+    """A chunk as it is written. Raises InvalidArgument when Milvus could not hold it.
+
+    `language`: whether the collection has a field for it.
+    """
     _check_size("its text", chunk.text, VARCHAR_MAX_BYTES)
     _check_size("its metadata", json.dumps(dict(chunk.metadata), ensure_ascii=False), JSON_MAX_BYTES)
     words = {WORDS: _cut(chunk.titled, VARCHAR_MAX_BYTES)} if bm25 else {}
-    return words | {
-        "chunk_id": chunk.chunk_id,
-        "collection_id": chunk.collection_id,
-        "document_id": chunk.document_id,
-        "document_name": chunk.document_name,
-        "content_type": chunk.content_type,
-        "generation": chunk.generation,
-        "ordinal": chunk.ordinal,
-        "page": chunk.page,
-        "start": chunk.start,
-        "end": chunk.end,
-        "text": chunk.text,
-        "headings": {"path": _fitting(chunk.headings)},  # Milvus 2.3 takes objects only
-        "metadata": dict(chunk.metadata),
-        "dense": vector,
-    }
+    told = {LANGUAGE: chunk.language} if language else {}
+    return (
+        words
+        | told
+        | {
+            "chunk_id": chunk.chunk_id,
+            "collection_id": chunk.collection_id,
+            "document_id": chunk.document_id,
+            "document_name": chunk.document_name,
+            "content_type": chunk.content_type,
+            "generation": chunk.generation,
+            "ordinal": chunk.ordinal,
+            "page": chunk.page,
+            "start": chunk.start,
+            "end": chunk.end,
+            "text": chunk.text,
+            "headings": {"path": _fitting(chunk.headings)},  # Milvus 2.3 takes objects only
+            "metadata": dict(chunk.metadata),
+            "dense": vector,
+        }
+    )
 
 
 def chunk_of(row: Row) -> Chunk:
-    """A chunk as it was written, from READ_FIELDS."""
-    fields: dict[str, Any] = {field: row[field] for field in READ_FIELDS}
+    """A chunk as it was written, from those of READ_FIELDS that its collection has."""
+    fields: dict[str, Any] = {field: row[field] for field in READ_FIELDS if field in row}
+    if LANGUAGE not in fields:
+        fields[LANGUAGE] = language_of(row["text"])
     fields["headings"] = tuple(fields["headings"]["path"])
     return Chunk(**fields)
 

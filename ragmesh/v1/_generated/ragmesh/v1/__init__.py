@@ -985,7 +985,8 @@ class Condition(betterproto2.Message):
 
     field: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    "document_id", "document_name", "content_type", "page", or "metadata.KEY". Anything else is INVALID_ARGUMENT.
+    "document_id", "document_name", "content_type", "language", "page", or "metadata.KEY". Anything else is
+    INVALID_ARGUMENT.
     """
 
     equals: "str | None" = betterproto2.field(2, betterproto2.TYPE_STRING, optional=True, group="test")
