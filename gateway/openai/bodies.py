@@ -4,10 +4,10 @@ Fields of ours (`top_k`, `mode`, `filter`) may stand beside OpenAI's: the SDKs s
 """
 
 import re
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.bodies import read
 from gateway.models import Filter, Mode, Strict, TopK
@@ -42,16 +42,20 @@ WHY_NOT = {
     "frequency_penalty": "penalties are not supported: leave it out, or send 0",
     "n": "one answer is given at a time: leave it out, or send 1",
     "best_of": "one text is written at a time: leave it out, or send 1",
-    "stop": f"it is a text, or a list of up to {STOPS_MAX}",
     "suffix": "text can't be inserted before a suffix: leave it out",
-    "prompt": f"it is a text, or a list of 1 to {PROMPTS_MAX}: lists of token numbers are not read",
-    "input": "it is a text, or a list of them: lists of token numbers are not read",
 }
 CONTENT = 'content is a text, or a list of {"type": "text", "text": …}: images, audio and files are not read here'
 
 _CONTENT_AT = re.compile(r"messages\.\d+\.content")
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
+
+
+def _no_numbers(given: Any) -> Any:
+    """What stands where texts are wanted. Raises ValueError where it is what a tokenizer made of them."""
+    if isinstance(given, list) and any(isinstance(each, int | list) for each in cast("list[Any]", given)):
+        raise ValueError("lists of token numbers are not read: send a text, or a list of them")
+    return given
 
 
 class Part(BaseModel):
@@ -163,7 +167,9 @@ class ChatCompletionBody(Sampled):
 class CompletionBody(Sampled):
     """OpenAI's request to continue a text."""
 
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=PROMPTS_MAX)]
+    prompt: Annotated[
+        str | Annotated[list[str], Field(min_length=1, max_length=PROMPTS_MAX)], BeforeValidator(_no_numbers)
+    ]
     echo: bool | None = False
     logprobs: None = None
     best_of: One = None
@@ -183,7 +189,7 @@ class CompletionBody(Sampled):
 class EmbeddingsBody(Strict):
     """OpenAI's request for vectors."""
 
-    input: str | list[str]
+    input: Annotated[str | list[str], BeforeValidator(_no_numbers)]
     model: str = Field("", max_length=256)
     encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: int | None = Field(None, ge=1)

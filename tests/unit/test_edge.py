@@ -17,6 +17,8 @@ from ragmesh import errors
 from ragmesh.v1 import DocumentState, Health
 from tests.edge import FOUND
 
+NESTED = b'{"messages": [{"role": "user", "content": "x", "x": 1}]}'
+SIXTEEN = json.dumps({"query": "x", "filter": {f"metadata.{n}": "v" for n in range(17)}}).encode()
 JSON = {"Content-Type": "application/json"}
 
 
@@ -100,6 +102,7 @@ async def test_every_failure_has_its_status_and_says_what_would_be_right(edge, c
         ("POST", "/v1/collections/c/search", b'{"query": "x", "topk": 1}', 400, "top_k"),
         ("POST", "/v1/collections/c/search", b'{"query": "x", "filter": {"page": true}}', 400, "'page' takes"),
         ("POST", "/v1/collections/c/search", b'{"query": "x", "filter": {"page": {"less": 2}}}', 400, "at_most"),
+        ("POST", "/v1/collections/c/search", SIXTEEN, 400, "filter must be an object of at most 16 fields"),
         ("POST", "/v1/collections/c/search", io.BytesIO(bytes(2_000_000)), 413, "1 MiB"),
         ("POST", "/v1/collections/c/answer", b'{"question": "x", "seed": 18446744073709551616}', 400, "seed"),
         ("POST", "/v1/collections/c/answer", b'{"question": "x", "temperature": NaN}', 400, "temperature"),
@@ -107,7 +110,41 @@ async def test_every_failure_has_its_status_and_says_what_would_be_right(edge, c
         ("POST", "/v1/collections/c/search", b'{"query": "x", "top_k": 0}', 400, "a whole number from 1 to 100"),
         ("POST", "/v1/collections/c/search", b'{"query": "x", "top_k": NaN}', 400, "a whole number from 1 to 100"),
         ("POST", "/v1/collections/c/answer", b'{"question": "x", "top_p": 0}', 400, "a number above 0, at most 1"),
-        ("POST", "/v1/collections/c/answer", b'{"question": "x", "stop": [""]}', 400, "each a text of 1 to 256"),
+        (
+            "POST",
+            "/v1/collections/c/answer",
+            b'{"question": "x", "stop": [""]}',
+            400,
+            "stop.0 must be a text of 1 to 256 characters",
+        ),
+        (
+            "POST",
+            "/v1/collections/c/answer",
+            b'{"question": "x", "stop": "."}',
+            400,
+            "stop must be a list of at most 8",
+        ),
+        (
+            "POST",
+            "/v1/collections/c/answer",
+            b'{"question": "x", "stream": 1}',
+            400,
+            "stream must be true or false",
+        ),
+        ("POST", "/v1/collections/c/answer", b"{}", 400, "question is missing: it must be a text of 1 to 8192"),
+        ("POST", "/v1/collections/c/answer", b"[]", 400, "the body must be an object"),
+        ("POST", "/v1/collections/c/answer", b"{", 400, "the body is not valid JSON: EOF"),
+        ("POST", "/v1/collections/c/search", b'{"query": "x", "mode": "y"}', 400, "one of hybrid, dense, sparse"),
+        ("POST", "/v1/collections/c/chat", b'{"messages": []}', 400, "messages must be a list of 1 to 257"),
+        (
+            "POST",
+            "/v1/collections/c/chat",
+            NESTED,
+            400,
+            "'messages.0.x' is not known here; known are role, content",
+        ),
+        ("POST", "/v1/admin/keys", b'{"expires_at": "soon"}', 400, "a time with its zone, like 2026"),
+        ("POST", "/v1/admin/keys", b'{"scopes": ["all"]}', 400, "scopes.0 must be one of read, write, admin"),
         ("GET", "/v1/collections/c/documents?page_size=-1", None, 400, "from 1 to 1000, or 0 for the default"),
         ("POST", "/v1/collections/c/suggestions", b'{"document_id": "d", "answer": "a"}', 400, "one of them"),
         ("GET", "/v1/collections/c/documents?page_size=1001", None, 400, "page_size"),

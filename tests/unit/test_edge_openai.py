@@ -120,14 +120,15 @@ async def test_a_model_that_is_not_there_is_not_found(edge, model):
         ({"logit_bias": {"5": 1}}, "logit_bias", "weighed"),
         ({"audio": {}}, "audio", "text"),
         ({"temprature": 1}, "temprature", "not known"),
-        ({"messages": []}, "messages", ""),
+        ({"messages": []}, "messages", "messages must be a list of at least 1"),
         ({"messages": [{"role": "assistant", "content": "Hi"}]}, "messages", "role must be user"),
-        ({"messages": [{"role": "tool", "content": "Hi"}]}, "messages.0.role", ""),
+        ({"messages": [{"role": "tool", "content": "Hi"}]}, "messages.0.role", "one of system, developer, user"),
+        ({"messages": [5]}, "messages.0", "must be an object"),
         ({"messages": [{"role": "user", "content": 5}]}, "messages.0.content", "content is a text"),
         ({"messages": [{"role": "user"}]}, "messages", "send 1 to 8,192"),
         ({"messages": [{"role": "user", "content": "x" * 8193}]}, "messages", "8,193 characters"),
         ({"messages": [{"role": "system", "content": "x" * 2049}, *ASKED["messages"]]}, "messages", "2,049"),
-        ({"stop": ["."] * 9}, "stop", "up to 8"),
+        ({"stop": ["."] * 9}, "stop", "a text, or a list of at most 8, each a text"),
     ],
 )
 async def test_what_is_not_supported_is_refused_by_its_name(edge, wrong, param, says):
@@ -210,6 +211,7 @@ async def test_a_continuation_streams(edge):
     [
         ({"model": "ragmesh/teas", "prompt": "Once"}, 404, "smol continues texts"),
         ({"model": "smol", "prompt": [1, 2]}, 400, "token numbers"),
+        ({"model": "smol", "prompt": ["a"] * 9}, 400, "prompt must be a text, or a list of 1 to 8, each a text"),
         ({"model": "smol", "prompt": "a", "suffix": "b"}, 400, "suffix"),
     ],
 )
@@ -226,6 +228,8 @@ async def test_what_can_not_be_continued_is_refused(edge, body, status, says):
         ({"input": "a", "model": "text-embedding-3-small"}, 404, "e5 makes vectors"),
         ({"input": "a", "dimensions": 512}, 400, "2 dimensions only"),
         ({"input": [1, 2]}, 400, "token numbers"),
+        ({"input": [[1, 2]]}, 400, "token numbers"),
+        ({"model": "e5"}, 400, "input is missing: it must be a text, or a list"),
         ({"input": []}, 400, "1 to 256"),
         ({"input": ["a", " "]}, 400, "none of them empty"),
     ],
