@@ -16,7 +16,7 @@ from ragmesh.storage.vectors.port import Hit, Scope, Vectors
 from svc_query.fusion import dense_weight, fuse
 from svc_query.lexical import by_words
 from svc_query.ports import Collection, Live
-from svc_query.retrieve import Retriever, Search
+from svc_query.retrieve import Mode, Retriever, Search
 from tests.milvus_server import MilvusServer
 from tests.query_fakes import passage
 from tests.triton_server import TritonServer
@@ -146,7 +146,7 @@ async def test_who_filters_by_language_gets_that_language_alone(retriever):
 
 
 async def test_words_are_searched_for_as_before(retriever, store):
-    found = await retriever.retrieve(search("mixed", "ferry", mode="sparse"))
+    found = await retriever.retrieve(search("mixed", "ferry", mode=Mode.SPARSE))
 
     assert {hit.chunk.document_id for hit in found.hits} == {"ferry-times", "ferry-crew"}
     assert store.scopes == [Scope("mixed")]
