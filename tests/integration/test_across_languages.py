@@ -16,7 +16,7 @@ from ragmesh.storage.vectors.port import Hit, Scope, Vectors
 from svc_query.fusion import dense_weight, fuse
 from svc_query.lexical import by_words
 from svc_query.ports import Collection, Live
-from svc_query.retrieve import Retriever, Search
+from svc_query.retrieve import Mode, Retriever, Search
 from tests.milvus_server import MilvusServer
 from tests.query_fakes import passage
 from tests.triton_server import TritonServer
@@ -81,7 +81,7 @@ async def store(milvus_server: MilvusServer, embedder: TritonEmbedder) -> AsyncI
     async with Observed(milvus_server.uri, "", embedder.info) as store:
         store.scopes = []
         await fill(store, embedder, "mixed", ENGLISH | CHINESE)
-        await fill(store, embedder, "english", ENGLISH)
+        await fill(store, embedder, "english", {f"{name}-alone": text for name, text in ENGLISH.items()})
         yield store
 
 
@@ -146,7 +146,7 @@ async def test_who_filters_by_language_gets_that_language_alone(retriever):
 
 
 async def test_words_are_searched_for_as_before(retriever, store):
-    found = await retriever.retrieve(search("mixed", "ferry", mode="sparse"))
+    found = await retriever.retrieve(search("mixed", "ferry", mode=Mode.SPARSE))
 
     assert {hit.chunk.document_id for hit in found.hits} == {"ferry-times", "ferry-crew"}
     assert store.scopes == [Scope("mixed")]
@@ -167,7 +167,7 @@ async def test_a_collection_of_before_goes_on_and_says_what_it_can_not(
         await fill(store, embedder, "mixed", ENGLISH | CHINESE)
         async with Retriever(embedder, store, Everything()) as retriever:
             found = await retriever.retrieve(search("mixed", "铁塔多久刷一次油漆？"))
-            with pytest.raises(FailedPrecondition, match="index them anew"):
+            with pytest.raises(FailedPrecondition, match="re-embed them"):
                 await retriever.retrieve(search("mixed", "铁塔", filter=(Equals("language", "zh"),)))
 
     assert found.hits[0].chunk.document_id == "铁塔油漆"

@@ -321,3 +321,14 @@ async def test_a_query_is_embedded_once_as_long_as_it_is_remembered():
         await mesh.ask(question(seed=2))
 
     assert mesh.embedder.embedded == [ASKED]
+
+
+async def test_what_a_model_can_not_read_is_quoted_to_who_asks_in_its_language():
+    async with house(ScriptedModel("gibberish", languages="en"), chunks=[HAN]) as mesh:
+        events = await mesh.ask(question())
+
+    text = text_of(events)
+    assert text.startswith("What was found is in a language that the language model does not read.")
+    assert HAN.text[:10] in text
+    assert "[1]" in text
+    assert mesh.llm.prompts == []

@@ -256,7 +256,8 @@ class MilvusVectors:
     def _expression(self, scope: Scope) -> str:
         if not self._tells_languages and any(condition.field == LANGUAGE for condition in scope.filter):
             raise FailedPrecondition(
-                "these documents were indexed before languages were noted: index them anew to filter by language"
+                "these documents were indexed before languages were noted: to filter by language, re-embed them"
+                " with another version of the model, or index them anew in another data folder"
             )
         return expression(scope)
 
@@ -322,7 +323,7 @@ class MilvusVectors:
         if self._tells_languages and not languages:
             log.warning(
                 "milvus.no_languages",
-                effect="documents are not found across languages, nor filtered by language, until indexed anew",
+                effect="nothing is found across languages, or filtered by language, until all is re-embedded",
             )
         self._tells_languages = languages
         self._upserts = server.upserts
