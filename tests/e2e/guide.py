@@ -70,7 +70,7 @@ class Reader:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=os.environ,
+            env=dict(os.environ),
         )
         try:
             printed, complaints = await asyncio.wait_for(shell.communicate(), WITHIN_S)
