@@ -13,6 +13,7 @@ import psutil
 
 from chaos.mesh import SERVERS, Mesh
 from chaos.proxy import Proxy
+from ragmesh.settings import EMBEDDERS, Settings
 
 RESTART_WITHIN_S = 60.0
 PIECE_BYTES = 1024 * 1024
@@ -202,7 +203,10 @@ class PowerCut:
         await mesh.start()
 
 
-STUBS = {"Triton's embedder": "/embed/1/model.py", "Triton's language model": "/llm/1/model.py"}
+STUBS = {
+    "Triton's embedder": f"/{EMBEDDERS['multilingual']}/1/model.py",
+    "Triton's language model": f"/{Settings.model_fields['llm_model'].default}/1/model.py",
+}
 
 
 def every(names: Iterable[str], disk: Path | None) -> list[Fault]:

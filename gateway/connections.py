@@ -49,14 +49,13 @@ class Connections:
         """Counts a connection; returns how many there are beyond the limit."""
         self._open.add(connection)
         OPEN.set(len(self._open))
-        self._ebb.saw(len(self._open))
         return len(self._open) - self.most
 
     def leave(self, connection: "Connection") -> None:
         """No longer counts it."""
         self._open.discard(connection)
         OPEN.set(len(self._open))
-        self._ebb.saw(len(self._open))
+        self._ebb.left()
 
 
 class Connection(web.RequestHandler):

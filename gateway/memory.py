@@ -7,27 +7,27 @@ allocator would hold them all the same: the edge is started without it, by PYTHO
 import asyncio
 import ctypes
 
-CROWD = 1_000  # connections that have left since there were most
+CROWD = 250  # connections that have left since it was last asked
 AFTER_S = 1.0  # they leave in a row, and what they held is freed a moment later
 
 
 class Ebb:
-    """Looks at how many connections are open, and trims the memory when many have left."""
+    """Counts connections that leave, and trims the memory when they were many."""
 
     def __init__(self) -> None:
-        self._most = 0
-        self._waiting: asyncio.TimerHandle | None = None
+        self._left = 0
+        self._waiting = False
 
-    def saw(self, connections: int) -> None:
-        """Tells how many are open now."""
-        self._most = max(self._most, connections)
-        if self._most - connections < CROWD:
-            return
-        self._most = connections
-        if self._waiting:
-            self._waiting.cancel()
-        loop = asyncio.get_running_loop()
-        self._waiting = loop.call_later(AFTER_S, loop.run_in_executor, None, trim)
+    def left(self) -> None:
+        """Tells that one has left."""
+        self._left += 1
+        if self._left >= CROWD and not self._waiting:
+            self._waiting = True
+            asyncio.get_running_loop().call_later(AFTER_S, self._trim)
+
+    def _trim(self) -> None:
+        self._left, self._waiting = 0, False
+        asyncio.get_running_loop().run_in_executor(None, trim)
 
 
 def trim() -> None:

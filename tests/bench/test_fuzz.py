@@ -21,7 +21,7 @@ async def test_attacks_leave_the_edge_ready_its_memory_flat_and_its_users_served
     bench = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.fuzz", "--minutes", "0.1", "--connections", "500"),
         *("--json", str(figures)),
-        env={**os.environ, "RAGMESH_MODELS_DIR": str(CACHE / "models" / "multilingual")},
+        env={**os.environ, "RAGMESH_MODELS_DIR": str(CACHE / "repository")},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -20,7 +20,7 @@ async def test_ingest_yields_to_questions_and_health_checks_are_answered_meanwhi
     figures = tmp_path / "figures.json"
     bench = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.overload", "--rounds", "1", "--json", str(figures)),
-        env={**os.environ, "RAGMESH_MODELS_DIR": str(CACHE / "models" / "multilingual")},
+        env={**os.environ, "RAGMESH_MODELS_DIR": str(CACHE / "repository")},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

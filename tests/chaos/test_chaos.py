@@ -11,7 +11,7 @@ from tests.triton_server import CACHE
 
 @pytest.fixture
 async def mesh(tmp_path):
-    environment = {"RAGMESH_MODELS_DIR": str(CACHE / "models" / "multilingual"), "RAGMESH_LEASE_S": "5"}
+    environment = {"RAGMESH_MODELS_DIR": str(CACHE / "repository"), "RAGMESH_LEASE_S": "5"}
     async with running(tmp_path / "data", **environment) as mesh:
         yield mesh
 

@@ -23,7 +23,7 @@ ONE: Vectors = np.eye(26, dtype=np.float32)[:1]
 
 
 def store(server: Server) -> MilvusVectors:
-    return MilvusVectors(server.url, "", LetterEmbedder.info, timeout_s=30)
+    return MilvusVectors(server.url, "", LetterEmbedder().info, timeout_s=30)
 
 
 def written(collection: str) -> Chunk:

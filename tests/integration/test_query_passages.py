@@ -18,7 +18,7 @@ COLLECTION = "sampled"
 async def store(tmp_path_factory) -> AsyncIterator[MilvusVectors]:
     async with (
         MilvusServer(tmp_path_factory.mktemp("sampled")) as server,
-        MilvusVectors(server.uri, "", LetterEmbedder.info) as store,
+        MilvusVectors(server.uri, "", LetterEmbedder().info) as store,
     ):
         chunks = [
             passage(f"{name} {i}", document=name, ordinal=i, collection_id=COLLECTION)

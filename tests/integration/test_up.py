@@ -12,7 +12,7 @@ from ragmesh.settings import Settings
 from tests.mesh import Mesh, running_mesh
 from tests.triton_server import CACHE
 
-ENVIRONMENT = {"RAGMESH_MODELS_DIR": str(CACHE / "models" / "multilingual")}
+ENVIRONMENT = {"RAGMESH_MODELS_DIR": str(CACHE / "repository")}
 
 
 def processes_of(data_dir) -> set[int]:

@@ -30,13 +30,13 @@ async def test_the_memory_is_trimmed_once_when_a_crowd_has_left_and_not_before(m
     monkeypatch.setattr(memory, "trim", lambda: (times.append(loop.time()), loop.call_soon_threadsafe(trimmed.set)))
     ebb = Ebb()
 
-    for connections in range(CROWD + 1, 2, -1):
-        ebb.saw(connections)
+    for _ in range(CROWD - 1):
+        ebb.left()
     await asyncio.sleep(0)
     assert not times
 
-    for connections in range(2, -1, -1):
-        ebb.saw(connections)
+    for _ in range(3):
+        ebb.left()
     await asyncio.wait_for(trimmed.wait(), 5)
 
     assert len(times) == 1
