@@ -241,7 +241,7 @@ DEEDS = [World.upload, World.delete, *(ask for asks in ASKING.values() for ask i
 
 
 def test_every_rpc_of_the_query_service_is_asked():
-    assert methods("QueryService") == ASKING.keys()
+    assert methods("QueryService") - {"Rerank"} == ASKING.keys()  # which reads no documents
 
 
 @given(

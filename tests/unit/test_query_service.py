@@ -153,7 +153,7 @@ async def test_a_search_tells_its_stages_after_the_response():
 
     assert set(stages) == {"queue", "embed", "search", "total"}
     assert stages["total"] >= stages["embed"] > 0
-    assert response.timings
+    assert response.timings is not None  # all of them may be less than half a millisecond
     assert response.timings.total_ms == round(stages["total"])
 
 
