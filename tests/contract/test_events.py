@@ -164,7 +164,7 @@ async def test_a_refused_event_comes_again_after_its_delay_and_later_ones_of_its
         again = await anext(deliveries)
 
     assert again.event == refused.event
-    assert asyncio.get_running_loop().time() - began >= 0.2
+    assert asyncio.get_running_loop().time() - began >= 0.198  # uvloop tells milliseconds
 
 
 async def test_closing_hands_back_what_was_not_yielded(log: Log):

@@ -90,4 +90,4 @@ async def test_a_slow_network_delays_both_ways(proxied):
     began = asyncio.get_running_loop().time()
 
     assert await say(port, b"hello") == b"hello"
-    assert asyncio.get_running_loop().time() - began >= 0.1
+    assert asyncio.get_running_loop().time() - began >= 0.098  # uvloop tells milliseconds
